@@ -1,0 +1,81 @@
+import { compilePolicy, type CompiledPolicy } from "../core/intent/policy.ts";
+import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
+import { FAIRLEAD_GROUP, targetKindOf } from "../core/names.ts";
+import type { NamespaceInfo, ServiceProfileInfo, TargetKey, World, WorldDefaults } from "../core/world.ts";
+
+/** A world made of the objects of some files (design section 5). Of two objects with one name the later one counts. */
+export class FileWorld implements World {
+  readonly defaults: WorldDefaults;
+  readonly #namespaces = new Map<string, NamespaceInfo>();
+  readonly #policies = new Map<string, Map<string, CompiledPolicy>>();
+  readonly #targets = new Map<string, Map<string, KubernetesObject>>();
+  readonly #profiles: ServiceProfileInfo[] = [];
+
+  constructor(objects: readonly KubernetesObject[], defaults: WorldDefaults) {
+    this.defaults = defaults;
+    for (const object of objects) this.#add(object);
+  }
+
+  #add(object: KubernetesObject): void {
+    const { kind = "", apiVersion = "", metadata } = object;
+    const group = groupOf(apiVersion);
+    const name = metadata?.name ?? "";
+    const namespace = namespaceOf(object);
+    if (kind === "Namespace" && group === "") {
+      this.#namespaces.set(name, { name, labels: metadata?.labels ?? {}, annotations: metadata?.annotations ?? {} });
+    } else if (targetKindOf(group, kind)) {
+      mapIn(this.#targets, namespace).set(`${group}/${kind}/${name}`, object);
+    } else if (kind === "ServiceProfile" && group === "linkerd.io") {
+      this.#profiles.push({ namespace, name, active: isActiveProfile(object) });
+    }
+  }
+
+  /** Takes a policy into the world. Only accepted ones belong there. */
+  accept(object: KubernetesObject): void {
+    const { policy } = compilePolicy({ ...object, metadata: { ...object.metadata, namespace: namespaceOf(object) } });
+    if (policy) mapIn(this.#policies, policy.namespace).set(policy.name, policy);
+  }
+
+  namespace(name: string): NamespaceInfo | undefined {
+    return this.#namespaces.get(name);
+  }
+
+  policiesIn(namespace: string): readonly CompiledPolicy[] {
+    return [...(this.#policies.get(namespace)?.values() ?? [])];
+  }
+
+  target(key: TargetKey): KubernetesObject | undefined {
+    return this.#targets.get(key.namespace)?.get(`${key.group}/${key.kind}/${key.name}`);
+  }
+
+  targetsIn(namespace: string): Iterable<KubernetesObject> {
+    return this.#targets.get(namespace)?.values() ?? [];
+  }
+
+  serviceProfilesFor(service: string, namespace: string): readonly ServiceProfileInfo[] {
+    return this.#profiles.filter((profile) => profile.name.startsWith(`${service}.${namespace}.svc.`));
+  }
+}
+
+/** A missing namespace is `default`, as kubectl has it. */
+export function namespaceOf(object: KubernetesObject): string {
+  return object.metadata?.namespace ?? "default";
+}
+
+export function isPolicy(object: KubernetesObject): boolean {
+  return object.kind === "ResiliencePolicy" && groupOf(object.apiVersion ?? "") === FAIRLEAD_GROUP;
+}
+
+function mapIn<T>(maps: Map<string, Map<string, T>>, key: string): Map<string, T> {
+  const found = maps.get(key) ?? new Map<string, T>();
+  maps.set(key, found);
+  return found;
+}
+
+/** A ServiceProfile without routes and destination overrides is harmless (meshes.md 1.6). */
+function isActiveProfile(object: KubernetesObject): boolean {
+  const spec = object.spec as
+    | { readonly routes?: readonly unknown[]; readonly dstOverrides?: readonly unknown[] }
+    | undefined;
+  return (spec?.routes?.length ?? 0) > 0 || (spec?.dstOverrides?.length ?? 0) > 0;
+}

@@ -1,0 +1,141 @@
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { isMap, isScalar, LineCounter, parseAllDocuments, type Document } from "yaml";
+import type { KubernetesObject } from "../core/kubernetes.ts";
+import { UsageError } from "./usage-error.ts";
+
+/** One object of the input and where it stands. */
+export interface InputObject {
+  readonly object: KubernetesObject;
+  readonly file: string;
+  /** Line of the document, from 1. */
+  readonly line: number;
+}
+
+export interface InputOptions {
+  /** Files, directories, or `-` for standard input. */
+  readonly filenames: readonly string[];
+  readonly recursive: boolean;
+  /** What relative paths are relative to. */
+  readonly baseDirectory: string;
+}
+
+const EXTENSIONS = [".yaml", ".yml", ".json"];
+
+/** Reads everything that `kubectl apply -f` would; throws a UsageError for what it would not. */
+export function readInput(options: InputOptions): readonly InputObject[] {
+  const objects = options.filenames.flatMap((name) => filesOf(name, options)).flatMap(objectsOf);
+  if (objects.length === 0)
+    throw new UsageError(`No object found in ${options.filenames.join(", ")}; give at least one Kubernetes object`);
+  return objects;
+}
+
+interface SourceFile {
+  readonly name: string;
+  readonly bytes: Buffer;
+}
+
+function filesOf(name: string, options: InputOptions): readonly SourceFile[] {
+  if (name === "-") return [{ name: "<stdin>", bytes: reading("<stdin>", () => readFileSync(0)) }];
+  const path = resolve(options.baseDirectory, name);
+  const isDirectory = reading(name, () => statSync(path)).isDirectory();
+  if (!isDirectory) return [{ name, bytes: reading(name, () => readFileSync(path)) }];
+  return reading(name, () => readdirSync(path, { recursive: options.recursive, withFileTypes: true }))
+    .filter((entry) => entry.isFile() && EXTENSIONS.some((extension) => entry.name.endsWith(extension)))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort()
+    .map((file) => ({ name: join(name, file.slice(path.length + 1)), bytes: reading(file, () => readFileSync(file)) }));
+}
+
+function reading<T>(name: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new UsageError(`Cannot read ${name}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function objectsOf(file: SourceFile): readonly InputObject[] {
+  const lines = new LineCounter();
+  // Merge keys, as kubectl's parser knows them. Otherwise YAML 1.2: `yes` and `on` are strings.
+  const documents = parseAllDocuments(textOf(file), { lineCounter: lines, merge: true });
+  if (!Array.isArray(documents)) return [];
+  return documents.flatMap((document) => {
+    const at = (offset: number): string => `${file.name}:${lines.linePos(offset).line}`;
+    const [problem] = document.errors;
+    if (problem) throw new UsageError(`${at(problem.pos[0])}: ${problem.message.split("\n")[0]}`);
+    if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) return [];
+    const start = document.contents.range[0];
+    const value = converted(document, at(start));
+    return unwrapped(value, at(start)).map((object) => ({ object, file: file.name, line: lines.linePos(start).line }));
+  });
+}
+
+function textOf(file: SourceFile): string {
+  try {
+    if (file.bytes.includes(0)) throw new TypeError("it contains NUL bytes");
+    return new TextDecoder("utf-8", { fatal: true }).decode(file.bytes);
+  } catch (error) {
+    const line = file.bytes
+      .subarray(0, Math.max(0, file.bytes.indexOf(0)))
+      .toString("latin1")
+      .split("\n").length;
+    throw new UsageError(`${file.name}:${line}: Not a text file; YAML or JSON in UTF-8 is wanted`, { cause: error });
+  }
+}
+
+function converted(document: Document.Parsed, at: string): unknown {
+  if (!isMap(document.contents))
+    throw new UsageError(`${at}: Found ${kindOfValue(document.toJS())}, wanted a Kubernetes object`);
+  try {
+    return document.toJS();
+  } catch (error) {
+    throw new UsageError(`${at}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function unwrapped(value: unknown, at: string): readonly KubernetesObject[] {
+  const object = checkedObject(value, at);
+  const items = (object as { readonly items?: unknown }).items;
+  if (!object.kind?.endsWith("List") || !Array.isArray(items)) return [object];
+  return items.flatMap((item) => unwrapped(item, at));
+}
+
+/** The API server refuses such an object before any webhook is asked. */
+function checkedObject(value: unknown, at: string): KubernetesObject {
+  if (!isRecord(value)) throw new UsageError(`${at}: Found ${kindOfValue(value)}, wanted a Kubernetes object`);
+  for (const field of ["apiVersion", "kind"]) {
+    if (typeof value[field] !== "string" || value[field] === "")
+      throw new UsageError(`${at}: Field ${field} is missing or not a string`);
+  }
+  const metadata = value["metadata"] ?? {};
+  if (!isRecord(metadata)) throw new UsageError(`${at}: Found ${kindOfValue(metadata)} as metadata, wanted a map`);
+  for (const field of ["name", "namespace", "generateName"]) {
+    const found = metadata[field];
+    if (found !== undefined && typeof found !== "string")
+      throw new UsageError(`${at}: Found ${kindOfValue(found)} as metadata.${field}, wanted a string`);
+  }
+  for (const field of ["annotations", "labels"]) checkStringMap(metadata[field], `metadata.${field}`, at);
+  return value;
+}
+
+function checkStringMap(map: unknown, path: string, at: string): void {
+  if (map === undefined || map === null) return;
+  if (!isRecord(map)) throw new UsageError(`${at}: Found ${kindOfValue(map)} as ${path}, wanted a map`);
+  for (const [key, value] of Object.entries(map)) {
+    if (typeof value === "string") continue;
+    const hint = typeof value === "object" ? "" : `; write "${JSON.stringify(value)}" in quotes`;
+    throw new UsageError(`${at}: Found ${kindOfValue(value)} as ${path}["${key}"], wanted a string${hint}`);
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function kindOfValue(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return "a map";
+  return `the ${typeof value} ${JSON.stringify(value)}`;
+}

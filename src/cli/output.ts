@@ -1,0 +1,48 @@
+import { styleText } from "node:util";
+import type { Review } from "./review.ts";
+
+export const OUTPUT_FORMATS = ["table", "json"] as const;
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+
+/** Renders reviews; `colour` only for a terminal. */
+export function render(reviews: readonly Review[], format: OutputFormat, colour: boolean): string {
+  if (format === "json")
+    return `${JSON.stringify(
+      reviews.map((review) => review.result),
+      null,
+      2,
+    )}\n`;
+  return renderTable(reviews, colour);
+}
+
+function renderTable(reviews: readonly Review[], colour: boolean): string {
+  const paint = (style: "green" | "red" | "yellow" | "bold", text: string): string =>
+    colour ? styleText(style, text, { validateStream: false }) : text;
+  const rows = reviews.map(({ result }) => [result.kind, result.namespace, result.name, verdictOf(result)] as const);
+  const header = ["KIND", "NAMESPACE", "NAME", "VERDICT"] as const;
+  const width = (column: number): number => Math.max(...[header, ...rows].map((row) => row[column]?.length ?? 0));
+  const widths = [width(0), width(1), width(2)];
+  const line = (row: readonly string[]): string =>
+    [...widths.map((size, index) => (row[index] ?? "").padEnd(size)), row[3]].join("  ");
+  const lines = [paint("bold", line(header))];
+  for (const [index, { result, message }] of reviews.entries()) {
+    const row = line(rows[index] ?? []);
+    lines.push(paint(result.allowed ? "green" : "red", row));
+    lines.push(
+      ...result.patch.map(
+        (operation) =>
+          `  ${operation.op} ${operation.path}${"value" in operation ? ` = ${JSON.stringify(operation.value)}` : ""}`,
+      ),
+    );
+    lines.push(...result.warnings.map((warning) => paint("yellow", `  Warning: ${warning}`)));
+    if (message !== "") lines.push(...message.split("\n").map((text) => paint("red", `  ${text}`)));
+  }
+  const denied = reviews.filter(({ result }) => !result.allowed).length;
+  lines.push("", `${reviews.length} reviewed, ${denied} denied`);
+  return `${lines.join("\n")}\n`;
+}
+
+function verdictOf(result: Review["result"]): string {
+  if (!result.allowed) return "denied";
+  return result.patch.length > 0 ? "allowed, patched" : "allowed";
+}

@@ -1,0 +1,76 @@
+import { EXCLUDED_NAMESPACES, MESH_NAMES, type MeshName, MODES, type Mode } from "./core/names.ts";
+import { type LinkerdVersion, NEWEST_LINKERD, parseLinkerdVersion } from "./core/mesh/linkerd/version.ts";
+import { UsageError } from "./cli/usage-error.ts";
+import type { FailurePolicy } from "./core/admission/registration.ts";
+import type { DrainOptions } from "./http/server.ts";
+import type { WatchTuning } from "./k8s/watch-options.ts";
+
+/** Fairlead's own namespace unless told otherwise; the chart passes its release namespace. */
+export const DEFAULT_NAMESPACE = "fairlead";
+
+/** `--mesh linkerd`, in any case. */
+export function parseMesh(text: string): MeshName {
+  const mesh = MESH_NAMES.find((name) => name.toLowerCase() === text.toLowerCase());
+  if (mesh === undefined) throw new UsageError(`Found --mesh ${text}, wanted ${MESH_NAMES.join(" or ")}`);
+  return mesh;
+}
+
+export function parseMode(text: string): Mode {
+  const mode = MODES.find((name) => name === text);
+  if (mode === undefined) throw new UsageError(`Found --mode ${text}, wanted ${MODES.join(", ")}`);
+  return mode;
+}
+
+/** `--mesh-version 2.18` or `edge-26.8.3`; the newest known where absent. */
+export function parseMeshVersion(text: string = NEWEST_LINKERD): LinkerdVersion {
+  const version = parseLinkerdVersion(text);
+  if (version === undefined) {
+    throw new UsageError(
+      `Found --mesh-version ${text}, wanted a Linkerd version from 2.14 on, such as ${NEWEST_LINKERD} or edge-26.8.3`,
+    );
+  }
+  return version;
+}
+
+export function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^\d{1,5}$/.test(text) && port <= 65_535) return port;
+  throw new UsageError(`Found the port ${text}, wanted a number from 0 to 65535`);
+}
+
+/** `--url https://host:port`, without a path: Fairlead adds its own. */
+export function parseUrl(text: string): string {
+  const url = URL.parse(text);
+  if (url?.protocol === "https:" && url.pathname === "/" && url.search === "") return url.origin;
+  throw new UsageError(`Found --url ${text}, wanted https://HOST:PORT without a path`);
+}
+
+export function excludedNamespaces(own: string): ReadonlySet<string> {
+  return new Set([...EXCLUDED_NAMESPACES, own]);
+}
+
+/** Everything that `serve` can be told. */
+export interface ServeConfig {
+  /** Path of a kubeconfig; undefined: the service account of the pod, found through `env`. */
+  readonly kubeconfig: string | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Fairlead's own namespace, which holds its Secrets and is never matched. */
+  readonly namespace: string;
+  /** Address of the admission port; undefined: all. */
+  readonly host: string | undefined;
+  /** 0 takes a free port. */
+  readonly port: number;
+  readonly operationsPort: number;
+  /** Create the webhook configurations, pointing at `url` (development and demo). */
+  readonly register: boolean;
+  /** Where the API server reaches the admission port; undefined: 127.0.0.1. */
+  readonly url: string | undefined;
+  readonly mesh: MeshName | undefined;
+  readonly meshVersion: LinkerdVersion;
+  /** Of the validating webhooks for Services and routes. */
+  readonly failurePolicy: FailurePolicy;
+  /** CA of the API server's client certificate, where the cluster can present one. */
+  readonly clientCaPem: string | undefined;
+  readonly drain: DrainOptions;
+  readonly watchTuning?: Partial<WatchTuning>;
+}

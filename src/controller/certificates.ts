@@ -1,0 +1,150 @@
+import type { Logger } from "pino";
+import type { Secret, Secrets } from "../k8s/secrets.ts";
+import type { WebhookConfigurations } from "../k8s/webhook-configurations.ts";
+import { BundleSightings, type CertificateAction, type CertificatePlan, planCertificates } from "./certificate-plan.ts";
+import {
+  CERTIFICATE_LABEL,
+  CERTIFICATE_LABEL_VALUE,
+  carryOut,
+  readStored,
+  type StoredCertificates,
+} from "./certificate-secrets.ts";
+
+/** The Secret with the CA, of the controller alone. */
+export const AUTHORITY_SECRET = "fairlead-ca";
+/** The Secret with the serving certificate, which admission mounts. */
+export const LEAF_SECRET = "fairlead-tls";
+
+/** A caBundle that somebody overwrites (a Helm upgrade does) is right again after this time. */
+const CHECK_INTERVAL_MAX_MS = 10_000;
+/** A plan takes one step at a time; a whole rotation needs four. More than this is a loop. */
+const STEPS_MAX = 10;
+
+export interface ServedCertificate {
+  readonly certPem: string;
+  readonly keyPem: string;
+  /** Every CA that is current or previous. */
+  readonly bundlePem: string;
+  readonly notAfterMs: number;
+}
+
+export interface CertificatesOptions {
+  readonly secrets: Secrets;
+  readonly configurations: WebhookConfigurations;
+  /** DNS names and IP addresses of the serving certificate. */
+  readonly names: readonly string[];
+  readonly log: Logger;
+  readonly nowMs: () => number;
+  /** Called with the first certificate and with every new one. */
+  readonly onServed: (certificate: ServedCertificate) => void;
+}
+
+/** Keeps the CA, the serving certificate and the caBundles right, one planned step after the other. */
+export class Certificates {
+  readonly #options: CertificatesOptions;
+  readonly #sightings = new BundleSightings();
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #served = "";
+  #stopped = false;
+
+  constructor(options: CertificatesOptions) {
+    this.#options = options;
+  }
+
+  /** Brings everything in line once, then keeps it so. Rejects when the first pass fails. */
+  async start(): Promise<void> {
+    const plan = await this.check();
+    this.#schedule(plan);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#running;
+  }
+
+  /** Plans and carries out until nothing is left to do. */
+  async check(): Promise<CertificatePlan> {
+    for (let step = 0; step < STEPS_MAX; step += 1) {
+      const { stored, secrets } = await this.#read();
+      this.#serve(stored);
+      const nowMs = this.#options.nowMs();
+      const plan = planCertificates(readStored(stored), nowMs);
+      for (const action of plan.actions) {
+        if (action.type === "report") this.#options.log.error({ reason: action.reason }, "certificates need help");
+      }
+      const action = plan.actions.find((candidate) => candidate.type !== "report");
+      if (action === undefined) return plan;
+      this.#options.log.info({ action: action.type, reason: action.reason }, "certificates");
+      await this.#carryOut(action, stored, secrets);
+    }
+    throw new Error(`Certificates did not settle in ${STEPS_MAX} steps`);
+  }
+
+  #schedule(plan: CertificatePlan | undefined): void {
+    if (this.#stopped) return;
+    const dueMs = (plan?.nextCheckMs ?? 0) - this.#options.nowMs();
+    const delayMs = plan === undefined ? CHECK_INTERVAL_MAX_MS : Math.min(CHECK_INTERVAL_MAX_MS, Math.max(dueMs, 0));
+    this.#timer = setTimeout(() => {
+      this.#running = this.#checkAgain();
+    }, delayMs);
+    this.#timer.unref();
+  }
+
+  async #checkAgain(): Promise<void> {
+    let plan: CertificatePlan | undefined;
+    try {
+      plan = await this.check();
+    } catch (error) {
+      this.#options.log.error({ err: error }, "certificates could not be checked");
+    }
+    this.#schedule(plan);
+  }
+
+  async #read(): Promise<{
+    stored: StoredCertificates;
+    secrets: Readonly<Record<"authority" | "leaf", Secret | undefined>>;
+  }> {
+    const { secrets, configurations, names, nowMs } = this.#options;
+    const [authority, leaf, bundles] = await Promise.all([
+      secrets.read(AUTHORITY_SECRET),
+      secrets.read(LEAF_SECRET),
+      configurations.bundles(),
+    ]);
+    const seen = bundles.map(({ configuration, webhook, pem }) => ({
+      configuration,
+      pem,
+      seenSinceMs: this.#sightings.seenSinceMs(`${configuration}/${webhook}`, pem, nowMs()),
+    }));
+    return { stored: { authority, leaf, bundles: seen, names }, secrets: { authority, leaf } };
+  }
+
+  async #carryOut(
+    action: Exclude<CertificateAction, { type: "report" }>,
+    stored: StoredCertificates,
+    secrets: Readonly<Record<"authority" | "leaf", Secret | undefined>>,
+  ): Promise<void> {
+    if (action.type === "set-bundle") {
+      for (const configuration of action.configurations)
+        await this.#options.configurations.setBundle(configuration, action.pem);
+      return;
+    }
+    const write = await carryOut(action, stored, this.#options.nowMs());
+    const name = write.secret === "authority" ? AUTHORITY_SECRET : LEAF_SECRET;
+    const labels = { [CERTIFICATE_LABEL]: CERTIFICATE_LABEL_VALUE };
+    await this.#options.secrets.write(name, { labels, data: write.data }, secrets[write.secret]);
+  }
+
+  /** Hands out the stored pair when it is usable and new. */
+  #serve(stored: StoredCertificates): void {
+    const { authority, leaf } = readStored(stored);
+    if (authority.state !== "ours" || leaf.state !== "ours") return;
+    const certPem = stored.leaf?.data["tls.crt"] ?? "";
+    const bundlePem = [authority.value.current, ...authority.value.previous].map((ca) => ca.pem).join("");
+    if (this.#served === certPem + bundlePem) return;
+    this.#served = certPem + bundlePem;
+    const keyPem = stored.leaf?.data["tls.key"] ?? "";
+    this.#options.onServed({ certPem, keyPem, bundlePem, notAfterMs: leaf.value.certificate.notAfterMs });
+  }
+}

@@ -1,0 +1,134 @@
+import type { Action } from "../core/action.ts";
+import type { KubernetesObject } from "../core/kubernetes.ts";
+import type { TargetKey, World } from "../core/world.ts";
+import { type ClusterWriter, isConflict, isNotFound } from "../k8s/apply.ts";
+import { targetKeyOf } from "../k8s/namespaced.ts";
+import { type Clock, describeError, type Logger, type Random, systemClock } from "../k8s/ports.ts";
+import type { Change, ClusterStore } from "../k8s/store.ts";
+import { WorkQueue } from "./queue.ts";
+
+/** What to do about one target: `first`, and then what `verify` makes of the API server's answer. */
+export interface ResyncPlan {
+  readonly first: Action;
+  readonly verify: (answer: KubernetesObject) => Action | undefined;
+}
+
+export interface ResyncOptions {
+  readonly store: World & Pick<ClusterStore, "allTargets" | "isFilling" | "onChange" | "whenSynced">;
+  readonly writer: Pick<ClusterWriter, "execute">;
+  /** core/admission/plan.ts: undefined when the target is in line. */
+  readonly planTarget: (live: KubernetesObject, key: TargetKey, world: World) => ResyncPlan | undefined;
+  readonly log: Logger;
+  readonly fullPassMs?: number;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+/** Totals since the start, for metrics. */
+export interface ResyncCounters {
+  /** Targets looked at. */
+  planned: number;
+  /** Targets that were written to. */
+  changed: number;
+  /** Targets on which the webhook had not acted, so that keys were written directly. */
+  direct: number;
+  errors: number;
+}
+
+/** The resync period that controller-runtime recommends is ten hours; ours is also the repair of lost writes. */
+const FULL_PASS_MS = 10 * 60_000;
+
+/**
+ * Brings existing targets in line with their policies (issue 3, item 7). Level-based: a change only marks targets
+ * dirty; what to do is decided from the store when a target's turn comes.
+ */
+export class Resync {
+  readonly counters: ResyncCounters = { planned: 0, changed: 0, direct: 0, errors: 0 };
+  readonly #options: ResyncOptions;
+  readonly #clock: Clock;
+  readonly #queue: WorkQueue<TargetKey>;
+  #unsubscribe: (() => void) | undefined;
+  #cancelPass: (() => void) | undefined;
+  #stopped = false;
+
+  constructor(options: ResyncOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#queue = new WorkQueue<TargetKey>({
+      keyOf: (key) => `${key.group}/${key.kind}/${key.namespace}/${key.name}`,
+      run: (key) => this.#bringInLine(key),
+      onError: (key, error) => this.#onError(key, error),
+      clock: this.#clock,
+      ...(options.random && { random: options.random }),
+    });
+  }
+
+  /** Resolves when the first full pass is queued. Nothing is done before the whole world is known: an unknown policy is not a deleted one. */
+  async start(): Promise<void> {
+    await this.#options.store.whenSynced();
+    if (this.#stopped) return;
+    this.#unsubscribe = this.#options.store.onChange((change) => this.#onChange(change));
+    this.#fullPass();
+  }
+
+  /** Final; resolves when the writes under way have ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#unsubscribe?.();
+    this.#cancelPass?.();
+    await this.#queue.stop();
+  }
+
+  /** Resolves when no target is dirty. */
+  idle(): Promise<void> {
+    return this.#queue.idle();
+  }
+
+  /** Targets that are dirty now. */
+  get depth(): number {
+    return this.#queue.size;
+  }
+
+  #fullPass(): void {
+    for (const target of this.#options.store.allTargets()) this.#queue.add(targetKeyOf(target));
+    this.#cancelPass = this.#clock.after(this.#options.fullPassMs ?? FULL_PASS_MS, () => this.#fullPass());
+  }
+
+  /** A ServiceProfile changes no annotation, only warnings. */
+  #onChange(change: Change): void {
+    if (change.type === "target" && change.key) this.#queue.add(change.key);
+    if (change.type !== "policy" && change.type !== "namespace") return;
+    for (const target of this.#options.store.targetsIn(change.namespace)) this.#queue.add(targetKeyOf(target));
+  }
+
+  async #bringInLine(key: TargetKey): Promise<void> {
+    const { store, writer, planTarget, log } = this.#options;
+    // The namespace change at the end of filling marks it dirty again.
+    if (store.isFilling(key.namespace)) return;
+    const live = store.target(key);
+    if (live === undefined) return;
+    this.counters.planned += 1;
+    const plan = planTarget(live, key, store);
+    if (plan === undefined) return;
+    try {
+      const answer = await writer.execute(plan.first);
+      this.counters.changed += 1;
+      const next = plan.verify(answer);
+      log.info({ ...key, direct: next !== undefined }, "target brought in line");
+      if (next === undefined) return;
+      this.counters.direct += 1;
+      await writer.execute(next);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+
+  #onError(key: TargetKey, error: unknown): void {
+    if (isConflict(error)) {
+      this.#options.log.debug({ ...key }, "target changed meanwhile");
+      return;
+    }
+    this.counters.errors += 1;
+    this.#options.log.warn({ ...key, error: describeError(error) }, "target could not be brought in line");
+  }
+}

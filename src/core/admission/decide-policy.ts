@@ -1,0 +1,191 @@
+import { type Finding, finding, sortFindings } from "../finding.ts";
+import { compilePolicy, type CompiledPolicy } from "../intent/policy.ts";
+import { isAimedAt, resolvePrecedence } from "../intent/precedence.ts";
+import { groupOf, type KubernetesObject } from "../kubernetes.ts";
+import { POLICY_TARGETS_CHECKED_MAX } from "../limits.ts";
+import { meshOf, meshOfPolicy } from "../mesh/all.ts";
+import type { MeshCompiler } from "../mesh/mesh.ts";
+import { CORE_GROUP, MODE_LABEL, targetKindOf, type TargetKind } from "../names.ts";
+import type { TargetKey, World } from "../world.ts";
+import { ownedByController } from "./inject.ts";
+import { modeOf } from "./mode.ts";
+import { ALLOWED, type AdmissionRequest, type Verdict } from "./review.ts";
+import { denialText, warningTexts } from "./text.ts";
+
+/**
+ * A write of a ResiliencePolicy, in every namespace and every mode. There is no tolerance for what the old object
+ * had wrong as well: a policy that cannot be compiled would be stored and do nothing.
+ */
+export function decidePolicy(request: AdmissionRequest, object: KubernetesObject, world: World): Verdict {
+  if (request.phase === "mutate") return ALLOWED;
+  const { readable, findings: ownFindings } = compilePolicy(withNamespace(object, request.namespace));
+  const findings = sortFindings(readable ? [...ownFindings, ...inTheWorld(readable, world)] : ownFindings);
+  const denied = findings.some((item) => item.severity === "deny");
+  const name = request.name || `${object.metadata?.generateName ?? ""}*`;
+  return {
+    allowed: !denied,
+    patch: [],
+    findings,
+    warnings: warningTexts(findings, undefined),
+    message: denied ? denialText(`ResiliencePolicy ${request.namespace}/${name}`, findings) : "",
+    mode: modeOf(request.namespace, world).mode,
+  };
+}
+
+function withNamespace(object: KubernetesObject, namespace: string): KubernetesObject {
+  return object.metadata?.namespace === undefined ? { ...object, metadata: { ...object.metadata, namespace } } : object;
+}
+
+/** What the mesh and the cluster make of a policy. */
+function inTheWorld(policy: CompiledPolicy, world: World): readonly Finding[] {
+  const mesh = meshOfPolicy(policy.spec, meshOf(world.namespace(policy.namespace), world.defaults));
+  const targets = targetsOf(policy, world);
+  return [
+    ...namespaceFindings(policy, world),
+    ...meshFindings(policy, mesh, world),
+    ...targets.missing,
+    ...targets.found.flatMap((target) => targetFindings({ target, policy, mesh }, world)),
+    ...conflicts(policy, targets.aimed, world),
+  ];
+}
+
+function namespaceFindings({ namespace }: CompiledPolicy, world: World): readonly Finding[] {
+  const { mode, findings } = modeOf(namespace, world);
+  if (mode !== undefined) return findings;
+  if (world.defaults.excludedNamespaces.has(namespace)) {
+    const message = `Namespace ${namespace} is never touched, so the policy has no effect`;
+    return [
+      finding("FL309", "metadata.namespace", {
+        message,
+        fix: "put the policy beside its Services, in a namespace of your own",
+      }),
+    ];
+  }
+  const message = `Namespace ${namespace} is not opted in, so the policy has no effect yet`;
+  return [
+    finding("FL308", "metadata.namespace", {
+      message,
+      fix: `kubectl label namespace ${namespace} ${MODE_LABEL}=enforce`,
+    }),
+  ];
+}
+
+/** What the mesh cannot do, or does differently, for each kind of target of the policy. */
+function meshFindings(policy: CompiledPolicy, mesh: MeshCompiler, world: World): readonly Finding[] {
+  const kinds = new Set(
+    policy.spec.targetRefs?.map((ref) => targetKindOf(ref.group ?? CORE_GROUP, ref.kind)) ?? [
+      targetKindOf(CORE_GROUP, "Service"),
+    ],
+  );
+  return [...kinds].flatMap((kind) =>
+    kind ? mesh.compile(policy.intent, kind, world.defaults.meshVersion).findings : [],
+  );
+}
+
+interface FoundTarget {
+  readonly key: TargetKey;
+  readonly kind: TargetKind;
+  readonly object: KubernetesObject;
+  /** Where the policy names it. */
+  readonly path: string;
+}
+
+interface Targets {
+  readonly found: readonly FoundTarget[];
+  readonly missing: readonly Finding[];
+  /** Found ones, and missing ones as empty objects: two policies may compete for a Service that is still to come. */
+  readonly aimed: readonly { readonly key: TargetKey; readonly object: KubernetesObject }[];
+}
+
+function targetsOf(policy: CompiledPolicy, world: World): Targets {
+  return policy.spec.targetRefs === undefined ? selectedTargets(policy, world) : namedTargets(policy, world);
+}
+
+function namedTargets({ namespace, spec }: CompiledPolicy, world: World): Targets {
+  const found: FoundTarget[] = [];
+  const missing: Finding[] = [];
+  const aimed: Targets["aimed"][number][] = [];
+  for (const [index, ref] of (spec.targetRefs ?? []).entries()) {
+    const kind = targetKindOf(ref.group ?? CORE_GROUP, ref.kind);
+    if (kind === undefined) continue;
+    const key = { group: kind.group, kind: kind.kind, namespace, name: ref.name };
+    const object = world.target(key);
+    const path = `spec.targetRefs[${index}]`;
+    aimed.push({ key, object: object ?? {} });
+    if (object !== undefined) found.push({ key, kind, object, path });
+    else {
+      const message = `${ref.kind} ${namespace}/${ref.name} does not exist yet`;
+      missing.push(
+        finding("FL301", path, {
+          message,
+          fix: "create it, or correct the name; the policy applies as soon as it exists",
+        }),
+      );
+    }
+  }
+  return { found, missing, aimed };
+}
+
+function selectedTargets(policy: CompiledPolicy, world: World): Targets {
+  const found: FoundTarget[] = [];
+  const kind = targetKindOf(CORE_GROUP, "Service");
+  for (const object of world.targetsIn(policy.namespace)) {
+    if (kind === undefined || object.kind !== "Service" || groupOf(object.apiVersion ?? "") !== CORE_GROUP) continue;
+    const key = { group: CORE_GROUP, kind: "Service", namespace: policy.namespace, name: object.metadata?.name ?? "" };
+    if (isAimedAt(policy, key, object)) found.push({ key, kind, object, path: "spec.targetSelector" });
+    if (found.length >= POLICY_TARGETS_CHECKED_MAX) break;
+  }
+  const message = `No Service in namespace ${policy.namespace} has these labels yet`;
+  const missing = finding("FL302", "spec.targetSelector", {
+    message,
+    fix: "check the labels; the policy applies as soon as one has them",
+  });
+  return { found, missing: found.length === 0 ? [missing] : [], aimed: found };
+}
+
+interface TargetInput {
+  readonly target: FoundTarget;
+  readonly policy: CompiledPolicy;
+  readonly mesh: MeshCompiler;
+}
+
+/** Why the mesh, or another controller, keeps the policy from acting on one target. */
+function targetFindings({ target, policy, mesh }: TargetInput, world: World): readonly Finding[] {
+  const { key, kind, object, path } = target;
+  const context = {
+    key,
+    kind,
+    object,
+    namespace: world.namespace(policy.namespace),
+    version: world.defaults.meshVersion,
+    world,
+  };
+  const owned = ownedByController(object);
+  const found = [...mesh.eligibility(context).findings, ...mesh.shadows(context), ...(owned ? [owned] : [])];
+  return found.map((item) => ({ ...item, path, message: `${key.kind} ${key.name}: ${item.message}` }));
+}
+
+/** Sections that this policy shares with another one on some target, and who decides. */
+function conflicts(policy: CompiledPolicy, aimed: Targets["aimed"], world: World): readonly Finding[] {
+  const others = world.policiesIn(policy.namespace).filter((other) => other.name !== policy.name);
+  if (others.length === 0) return [];
+  const lost = new Map<string, Finding>();
+  for (const { key, object } of aimed) {
+    for (const { policy: loser, section, winner } of resolvePrecedence([...others, policy], key, object).losers) {
+      if (loser !== policy && winner !== policy) continue;
+      const text =
+        loser === policy
+          ? {
+              message: `${key.kind} ${key.name} takes ${section} from ResiliencePolicy ${winner.name}, which comes first`,
+              fix: `remove ${section} from one of the two`,
+            }
+          : {
+              message: `${key.kind} ${key.name} takes ${section} from here and no longer from ResiliencePolicy ${loser.name}`,
+              fix: `remove ${section} from one of the two`,
+            };
+      const item = finding("FL307", `spec.${section}`, text);
+      lost.set(item.path + item.message, item);
+    }
+  }
+  return [...lost.values()];
+}

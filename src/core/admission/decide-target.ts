@@ -1,0 +1,114 @@
+import { compareFindings, type Finding, finding, sortFindings } from "../finding.ts";
+import { annotationsOf, type KubernetesObject } from "../kubernetes.ts";
+import { meshOf } from "../mesh/all.ts";
+import type { MeshCompiler, TargetContext } from "../mesh/mesh.ts";
+import { RECORD_ANNOTATION, type TargetKind } from "../names.ts";
+import type { World } from "../world.ts";
+import { type Injection, inject } from "./inject.ts";
+import { modeOf, type NamespaceMode } from "./mode.ts";
+import { metadataPatch } from "./patch.ts";
+import { checkRecord } from "./record.ts";
+import { ALLOWED, type AdmissionRequest, type Verdict } from "./review.ts";
+import { denialText, warningTexts } from "./text.ts";
+
+export interface TargetRequest {
+  readonly request: AdmissionRequest;
+  readonly object: KubernetesObject;
+  readonly kind: TargetKind;
+}
+
+/** A write of a Service or route in a namespace that may have opted in. */
+export function decideTarget({ request, object, kind }: TargetRequest, world: World): Verdict {
+  const namespaceMode = modeOf(request.namespace, world);
+  const { mode } = namespaceMode;
+  if (mode === undefined) return ALLOWED;
+  const target = contextOf({ request, object, kind }, world);
+  const mesh = meshOf(target.namespace, world.defaults);
+  if (request.phase === "validate") return validate({ target, mesh, request, namespaceMode });
+  if (mode === "audit") return { ...ALLOWED, mode };
+  const injection = inject(target, mesh, oldObjectOf(request));
+  const patch = metadataPatch(object, injection.annotations, injection.labels);
+  if (patch.length === 0 && injection.lost.length === 0) return { ...ALLOWED, mode };
+  return { ...ALLOWED, mode, patch, findings: injection.lost, warnings: warningTexts(injection.lost, mode) };
+}
+
+function contextOf({ request, object, kind }: TargetRequest, world: World): TargetContext {
+  return {
+    key: { group: kind.group, kind: kind.kind, namespace: request.namespace, name: request.name },
+    kind,
+    object,
+    namespace: world.namespace(request.namespace),
+    version: world.defaults.meshVersion,
+    world,
+  };
+}
+
+function oldObjectOf(request: AdmissionRequest): KubernetesObject | undefined {
+  return request.operation === "UPDATE" ? request.oldObject : undefined;
+}
+
+interface ValidateInput {
+  readonly target: TargetContext;
+  readonly mesh: MeshCompiler;
+  readonly request: AdmissionRequest;
+  readonly namespaceMode: NamespaceMode;
+}
+
+/**
+ * Judges the object as it will be stored. That recompiling gives something else is never a reason to deny: replicas
+ * see changes at different moments, and the controller brings the object in line (design 2.3).
+ */
+function validate({ target, mesh, request, namespaceMode }: ValidateInput): Verdict {
+  const { mode } = namespaceMode;
+  const oldObject = oldObjectOf(request);
+  const injection = inject(target, mesh, oldObject);
+  const found = [
+    ...namespaceMode.findings,
+    ...injection.findings,
+    ...(mode === "audit" ? [] : outOfStep(target.object, injection)),
+    ...onItself(target, mesh),
+  ];
+  const findings = toleratingOld(sortFindings(found), () =>
+    oldObject ? onItself({ ...target, object: oldObject }, mesh) : [],
+  );
+  const denied = mode === "enforce" && findings.some((item) => item.severity === "deny");
+  return {
+    allowed: !denied,
+    patch: [],
+    findings,
+    warnings: mode === "audit" ? [] : warningTexts(findings, mode),
+    message: denied ? denialText(`${target.key.kind} ${target.key.namespace}/${nameOf(request)}`, findings) : "",
+    mode,
+  };
+}
+
+function nameOf(request: AdmissionRequest): string {
+  return request.name || `${request.object?.metadata?.generateName ?? ""}*`;
+}
+
+/** Findings that are true of the object in itself, whatever the policies say. */
+function onItself(target: TargetContext, mesh: MeshCompiler): readonly Finding[] {
+  const annotations = annotationsOf(target.object);
+  return [...mesh.review(target, annotations), ...checkRecord(annotations[RECORD_ANNOTATION], target.version)];
+}
+
+function outOfStep(object: KubernetesObject, injection: Injection): readonly Finding[] {
+  if (metadataPatch(object, injection.annotations, injection.labels).length === 0) return [];
+  return [
+    finding("FL505", "", {
+      message: "The settings on it are not those of today's policies",
+      fix: "nothing to do: the controller brings it in line",
+    }),
+  ];
+}
+
+/** A write is denied only for what it introduces or touches: what was true of the old object too becomes a warning. */
+function toleratingOld(findings: readonly Finding[], ofOld: () => readonly Finding[]): readonly Finding[] {
+  if (!findings.some((item) => item.severity === "deny")) return findings;
+  const old = ofOld();
+  return findings.map((item) =>
+    item.severity === "deny" && old.some((before) => compareFindings(before, item) === 0)
+      ? { ...item, severity: "warn" }
+      : item,
+  );
+}

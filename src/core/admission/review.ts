@@ -1,0 +1,50 @@
+import type { Finding } from "../finding.ts";
+import type { GroupKind, KubernetesObject } from "../kubernetes.ts";
+import type { Mode } from "../names.ts";
+
+export type Operation = "CREATE" | "UPDATE" | "DELETE" | "CONNECT";
+
+/** The part of an `admission.k8s.io/v1` AdmissionRequest that decisions depend on. */
+export interface AdmissionRequest {
+  /** Which door asks: the mutating one wants a patch, the validating one a judgement on what will be stored. */
+  readonly phase: "mutate" | "validate";
+  readonly uid: string;
+  readonly kind: GroupKind;
+  readonly operation: Operation;
+  readonly namespace: string;
+  /** Empty when the API server is to generate the name. */
+  readonly name: string;
+  readonly object: KubernetesObject | undefined;
+  readonly oldObject: KubernetesObject | undefined;
+}
+
+/** One operation of RFC 6902; paths are JSON pointers with `~1` for `/`. */
+export type PatchOperation =
+  | { readonly op: "add" | "replace"; readonly path: string; readonly value: unknown }
+  | { readonly op: "remove"; readonly path: string };
+
+/**
+ * The answer to one request. In the mutating phase `allowed` is true and findings are only those that the patch
+ * makes invisible afterwards; in the validating phase there is no patch.
+ */
+export interface Verdict {
+  readonly allowed: boolean;
+  readonly patch: readonly PatchOperation[];
+  /** Sorted by path, then code. In warn and audit mode findings keep the severity `deny`. */
+  readonly findings: readonly Finding[];
+  /** One line each, at most 200 characters; what kubectl shows. */
+  readonly warnings: readonly string[];
+  /** The text of a denial, several lines; empty when allowed. */
+  readonly message: string;
+  /** Mode of the namespace; undefined where none applies. A label of the metrics. */
+  readonly mode: Mode | undefined;
+}
+
+export const ALLOWED: Verdict = Object.freeze({
+  allowed: true,
+  patch: Object.freeze([]),
+  findings: Object.freeze([]),
+  warnings: Object.freeze([]),
+  message: "",
+  mode: undefined,
+});

@@ -1,0 +1,46 @@
+import type { Finding } from "../finding.ts";
+import { WARNING_LENGTH_MAX, WARNINGS_MAX } from "../limits.ts";
+import type { Mode } from "../names.ts";
+
+const ANNOTATION_PATH = /^metadata\.annotations\["(.*)"\]$/;
+
+/**
+ * Findings as warnings: one line each, at most 200 characters, at most 15 and then how many more there are. The API
+ * server drops a warning with a line break without a word.
+ */
+export function warningTexts(findings: readonly Finding[], mode: Mode | undefined): readonly string[] {
+  const shown = findings.filter((item) => item.severity === "warn" || mode === "warn");
+  const lines = shown.slice(0, WARNINGS_MAX).map(warningText);
+  const more = shown.length - lines.length;
+  return more > 0 ? [...lines, `${more} more: fairlead review`] : lines;
+}
+
+function warningText(item: Finding): string {
+  const would = item.severity === "deny" ? "would be refused: " : "";
+  return cut(oneLine(`${item.code} ${would}${where(item)}${item.message}; ${item.fix}`));
+}
+
+/** The text of a denial: every finding that denies, with its fix. */
+export function denialText(subject: string, findings: readonly Finding[]): string {
+  const denied = findings.filter((item) => item.severity === "deny");
+  const count = denied.length === 1 ? "1 problem" : `${denied.length} problems`;
+  const items = denied.map(
+    (item) => `- ${oneLine(`${where(item)}${item.message}`)} (${item.code})\n  fix: ${oneLine(item.fix)}`,
+  );
+  return [`${subject} cannot be accepted, ${count}:`, ...items].join("\n");
+}
+
+/** An annotation is named by its key alone: the key says where it is. */
+function where(item: Finding): string {
+  if (item.path === "") return "";
+  return `${ANNOTATION_PATH.exec(item.path)?.[1] ?? item.path}: `;
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\p{Cc}+/gu, " ");
+}
+
+function cut(text: string): string {
+  if (text.length <= WARNING_LENGTH_MAX) return text;
+  return `${text.slice(0, WARNING_LENGTH_MAX - 1).replace(/[\uD800-\uDBFF]$/u, "")}…`;
+}

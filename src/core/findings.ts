@@ -1,0 +1,182 @@
+/**
+ * Every finding that Fairlead can report. The code is stable: people search for it, mute it, link to it.
+ * docs/errors.md is generated from this table. `severity` is what the finding does in `enforce` mode.
+ *
+ * Ranges: FL1xx the policy's shape, FL2xx its meaning, FL3xx what the mesh or the cluster makes of it,
+ * FL4xx Linkerd values written by hand, FL5xx injection and its record, FL6xx scope.
+ */
+export const FINDINGS = {
+  FL101: entry(
+    "deny",
+    "The policy does not fit its schema",
+    "A field is missing, unknown, out of bounds or of the wrong type.",
+  ),
+  FL201: entry(
+    "deny",
+    "minPenalty above maxPenalty",
+    "Linkerd drops the whole breaker when the pair is reversed. An absent minPenalty counts as 1s, an absent maxPenalty as 60s.",
+  ),
+  FL202: entry(
+    "deny",
+    "Per-try timeout above the request timeout",
+    "The request ends before the first try may time out, so no try is ever repeated because of its timeout.",
+  ),
+  FL203: entry(
+    "warn",
+    "Not all tries fit into the request timeout",
+    "The request timeout includes every retry. The last tries are cut off.",
+  ),
+  FL204: entry(
+    "deny",
+    "Status codes that must not be retried",
+    "1xx is never a final response and so never retried; 2xx and 3xx are not failures, and Linkerd would repeat requests that succeeded.",
+  ),
+  FL205: entry(
+    "warn",
+    "Retries open the breaker by themselves",
+    "Each try counts as a failure of the breaker. One request with all its tries reaches consecutiveFailures, and the endpoint is shut for everybody.",
+  ),
+  FL206: entry("warn", "A timeout that never fires", "The request timeout ends the request first."),
+  FL207: entry("warn", "Fields without effect", "The section is switched off, so its other fields do nothing."),
+  FL208: entry(
+    "warn",
+    "Jitter without effect",
+    "Linkerd caps penalty plus jitter at maxPenalty, so equal penalties leave no room for jitter.",
+  ),
+  FL301: entry("warn", "Target does not exist yet", "The policy takes effect as soon as the target is created."),
+  FL302: entry(
+    "warn",
+    "The selector matches no Service",
+    "The policy takes effect as soon as a Service with these labels is created.",
+  ),
+  FL303: entry(
+    "warn",
+    "Linkerd applies no policy to this Service",
+    "Headless and ExternalName Services, and Services whose ports are all opaque or not TCP, get no HTTP policy from Linkerd. Nothing is injected.",
+  ),
+  FL304: entry(
+    "warn",
+    "Some ports get no policy",
+    "Linkerd treats opaque ports as TCP: retries, timeouts and breaker do not act there.",
+  ),
+  FL305: entry(
+    "warn",
+    "A ServiceProfile switches the policy off",
+    "A ServiceProfile with routes or destination overrides replaces client policy: retries, timeouts and breaker from annotations are all off.",
+  ),
+  FL306: entry(
+    "warn",
+    "The route has no Service as parent",
+    "Linkerd reads resilience annotations only from routes whose parentRefs name a Service with explicit kind and group.",
+  ),
+  FL307: entry(
+    "warn",
+    "Two policies want the same section",
+    "The more specific policy wins (targetRefs before targetSelector), then the older, then by name; sections are decided one by one.",
+  ),
+  FL308: entry(
+    "warn",
+    "The namespace is not opted in",
+    "Without the label fairlead.dev/mode Services and routes are not touched, so the policy has no effect.",
+  ),
+  FL309: entry(
+    "warn",
+    "The namespace is never touched",
+    "System namespaces, the meshes' own and Fairlead's are excluded for good.",
+  ),
+  FL310: entry("deny", "The mesh cannot do this in this version", "The setting would be ignored without a trace."),
+  FL311: entry("warn", "The mesh does this differently", "The setting works, but not as the words suggest."),
+  FL312: entry(
+    "deny",
+    "The route kind cannot be retried this way",
+    "Linkerd reads HTTP status codes from HTTPRoutes and gRPC codes from GRPCRoutes only.",
+  ),
+  FL313: entry(
+    "warn",
+    "A route setting switches off the Service's",
+    "Linkerd does not merge: a route with any timeout ignores all timeouts of the Service, and likewise for retry.",
+  ),
+  FL314: entry("deny", "This mesh is not supported yet", "Fairlead would admit the policy and nothing would happen."),
+  FL401: entry("deny", "Linkerd drops this value", "Linkerd logs one line and drops the whole group of settings."),
+  FL402: entry(
+    "deny",
+    "A timeout of zero fails every request",
+    "Linkerd reads zero as a deadline of now: every request that is not answered at once gets 504.",
+  ),
+  FL403: entry("deny", "Retries requests that succeeded", "The status list contains codes below 400."),
+  FL411: entry("warn", "max-failures 0 never opens the breaker", "The failure counter can never match."),
+  FL412: entry("warn", "min-penalty 0 does not shut an endpoint", "The breaker probes again at once."),
+  FL413: entry(
+    "warn",
+    "limit 0 does not mean off",
+    "Linkerd treats 0 as absent: one retry where a status list is present.",
+  ),
+  FL414: entry("warn", "Per-try timeout 0 means none", "Linkerd treats 0 as absent."),
+  FL415: entry(
+    "warn",
+    "Retry without a status list",
+    "Without retry.linkerd.io/http or retry.linkerd.io/grpc no status is retried.",
+  ),
+  FL416: entry(
+    "warn",
+    "Linkerd does not read this key here",
+    "Breaker keys act on a Service only; HTTP codes on Services and HTTPRoutes, gRPC codes on Services and GRPCRoutes.",
+  ),
+  FL417: entry(
+    "warn",
+    "Breaker parameters without a breaker",
+    "Without balancer.linkerd.io/failure-accrual the parameters are not read.",
+  ),
+  FL418: entry("warn", "Linkerd does not know this key", "Unknown annotations are ignored without a trace."),
+  FL419: entry("warn", "Per-try timeout not below the request timeout", "The request ends before a try may time out."),
+  FL420: entry(
+    "warn",
+    "Retries open the breaker by themselves",
+    "Limit plus one tries reach max-failures, so one request shuts an endpoint for everybody.",
+  ),
+  FL421: entry(
+    "warn",
+    "Linkerd ignores this route field",
+    "Linkerd takes retries and per-try timeouts from annotations, and the timeouts.request field by version and grammar only.",
+  ),
+  FL501: entry("deny", "The record is not readable", "fairlead.dev/injected is written by Fairlead only."),
+  FL502: entry(
+    "warn",
+    "A value that people wrote is kept",
+    "conflictResolution PreferExisting respects what is already there.",
+  ),
+  FL503: entry(
+    "warn",
+    "A group of settings is kept as it is",
+    "Together with the policy's values the group would not pass Linkerd's parser or the checks across fields.",
+  ),
+  FL504: entry("warn", "Override replaced a value", "Each re-apply of the manifest is a write again."),
+  FL505: entry(
+    "warn",
+    "Settings are not in step with the policies",
+    "Another replica, or a moment without Fairlead, wrote this object; the controller brings it in line.",
+  ),
+  FL506: entry("warn", "Annotations too large to inject", "Kubernetes limits the annotations of an object to 256 KiB."),
+  FL601: entry(
+    "warn",
+    "Owned by another controller",
+    "TargetOwned: its controller would undo the change. Nothing is injected.",
+  ),
+  FL602: entry(
+    "warn",
+    "Unknown mode",
+    "fairlead.dev/mode knows enforce, warn and audit. Until it is corrected the strictest, enforce, applies.",
+  ),
+} as const satisfies Record<string, FindingEntry>;
+
+export interface FindingEntry {
+  readonly severity: "deny" | "warn";
+  readonly title: string;
+  readonly explanation: string;
+}
+
+export type FindingCode = keyof typeof FINDINGS;
+
+function entry(severity: "deny" | "warn", title: string, explanation: string): FindingEntry {
+  return { severity, title, explanation };
+}

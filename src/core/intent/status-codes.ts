@@ -1,0 +1,14 @@
+/** The codes that one entry of `statusCodes` stands for, both ends included. The text has passed the schema. */
+export function parseStatusCode(code: string): readonly [from: number, to: number] {
+  if (code === "5xx") return [500, 599];
+  if (code === "gateway-error") return [502, 504];
+  const [from = "", to = from] = code.split("-");
+  return [Number(from), Number(to)];
+}
+
+/** gRPC codes that Linkerd's breaker counts as failures, of those that it can retry (meshes.md 1.5). */
+const BREAKER_FAILURES: ReadonlySet<string> = new Set(["deadline-exceeded", "internal", "unavailable"]);
+
+export function failingGrpcCodes(codes: readonly string[]): readonly string[] {
+  return codes.filter((code) => BREAKER_FAILURES.has(code));
+}

@@ -1,0 +1,91 @@
+/**
+ * The parts of Kubernetes objects that Fairlead reads. Objects reach the core as parsed JSON: every field may be
+ * absent, and nothing is assumed beyond what the API server guarantees (metadata is an object, maps hold strings).
+ */
+export type StringMap = Readonly<Record<string, string>>;
+
+export interface OwnerReference {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly controller?: boolean;
+}
+
+export interface ObjectMeta {
+  readonly name?: string;
+  readonly generateName?: string;
+  readonly namespace?: string;
+  readonly uid?: string;
+  readonly resourceVersion?: string;
+  readonly creationTimestamp?: string;
+  readonly deletionTimestamp?: string;
+  readonly labels?: StringMap;
+  readonly annotations?: StringMap;
+  readonly ownerReferences?: readonly OwnerReference[];
+}
+
+export interface KubernetesObject {
+  readonly apiVersion?: string;
+  readonly kind?: string;
+  readonly metadata?: ObjectMeta;
+  readonly spec?: unknown;
+}
+
+export interface ServicePort {
+  readonly name?: string;
+  readonly port: number;
+  readonly protocol?: string;
+  readonly appProtocol?: string;
+}
+
+export interface Service extends KubernetesObject {
+  readonly spec?: {
+    readonly type?: string;
+    readonly clusterIP?: string;
+    readonly ports?: readonly ServicePort[];
+  };
+}
+
+export interface ParentReference {
+  readonly group?: string;
+  readonly kind?: string;
+  readonly namespace?: string;
+  readonly name: string;
+  readonly port?: number;
+}
+
+export interface RouteRule {
+  readonly timeouts?: { readonly request?: string; readonly backendRequest?: string };
+  /** GEP-1731; experimental channel. */
+  readonly retry?: unknown;
+}
+
+/** HTTPRoute (both groups) and GRPCRoute. */
+export interface Route extends KubernetesObject {
+  readonly spec?: {
+    readonly parentRefs?: readonly ParentReference[];
+    readonly rules?: readonly RouteRule[];
+  };
+}
+
+export interface GroupKind {
+  readonly group: string;
+  readonly kind: string;
+}
+
+/** `apps/v1` -> `apps`; the core group is `""`. */
+export function groupOf(apiVersion: string): string {
+  const slash = apiVersion.indexOf("/");
+  return slash < 0 ? "" : apiVersion.slice(0, slash);
+}
+
+const NO_STRINGS: StringMap = Object.freeze({});
+
+export function annotationsOf(object: KubernetesObject): StringMap {
+  return object.metadata?.annotations ?? NO_STRINGS;
+}
+
+export function labelsOf(object: KubernetesObject): StringMap {
+  return object.metadata?.labels ?? NO_STRINGS;
+}

@@ -1,0 +1,129 @@
+import { type Finding, finding } from "../../finding.ts";
+import type { CircuitBreakerIntent, Intent, RetryIntent, Section, TimeoutIntent } from "../../intent/intent.ts";
+import type { TargetKind } from "../../names.ts";
+import type { CompiledSettings, SettingsGroup } from "../mesh.ts";
+import { BREAKER_KEYS, RETRY_KEYS, TIMEOUT_KEYS } from "./annotations.ts";
+import { type LinkerdVersion, supports } from "./version.ts";
+
+/** Neutral intent to the annotations that Linkerd reads from this kind of target (meshes.md 1.2). */
+export function compileForLinkerd(intent: Intent, kind: TargetKind, version: LinkerdVersion): CompiledSettings {
+  const groups: SettingsGroup[] = [];
+  const findings: Finding[] = [];
+  const { circuitBreaker, retry, timeout } = intent;
+  if (circuitBreaker !== undefined && kind.kind === "Service") {
+    groups.push(group("accrual", "circuitBreaker", breakerAnnotations(circuitBreaker)));
+    findings.push(...breakerDifferences(circuitBreaker));
+  }
+  const annotated = supports(version, "retryAndTimeoutAnnotations");
+  if (retry !== undefined) {
+    const problems = annotated ? retryDifferences(retry, kind) : [tooOld("retry", version)];
+    findings.push(...problems);
+    if (!problems.some((item) => item.severity === "deny")) groups.push(retryGroup(retry, kind));
+  }
+  if (timeout !== undefined) {
+    if (annotated) groups.push(group("timeouts", "timeout", timeoutAnnotations(timeout)));
+    else findings.push(tooOld("timeout", version));
+  }
+  return { groups, findings };
+}
+
+function group(name: string, section: Section, annotations: Readonly<Record<string, string>>): SettingsGroup {
+  return { name, section, annotations, neverReplaces: false };
+}
+
+/** Both penalties and the jitter are always written: a default partner could turn a lone one invalid (meshes.md 5.4). */
+function breakerAnnotations(breaker: CircuitBreakerIntent): Readonly<Record<string, string>> {
+  if (!breaker.enabled) return {};
+  return {
+    [BREAKER_KEYS.mode]: "consecutive",
+    [BREAKER_KEYS.maxFailures]: String(breaker.consecutiveFailures),
+    [BREAKER_KEYS.minPenalty]: milliseconds(breaker.minPenaltyMs),
+    [BREAKER_KEYS.maxPenalty]: milliseconds(breaker.maxPenaltyMs),
+    [BREAKER_KEYS.jitterRatio]: String(breaker.jitterPercent / 100),
+  };
+}
+
+function breakerDifferences(breaker: CircuitBreakerIntent): readonly Finding[] {
+  if (!breaker.enabled || breaker.maxEjectionPercent === undefined) return [];
+  return [
+    finding("FL311", "spec.circuitBreaker.maxEjectionPercent", {
+      message: `Found ${breaker.maxEjectionPercent}; Linkerd has no such limit, its breaker may shut every endpoint`,
+      fix: "remove it where the mesh is Linkerd",
+    }),
+  ];
+}
+
+function retryGroup(retry: RetryIntent, kind: TargetKind): SettingsGroup {
+  if (retry.maxAttempts === 0) return { ...group("retry", "retry", {}), neverReplaces: true };
+  const http = readsStatusCodes(kind) && retry.statusCodes.length > 0;
+  const grpc = readsGrpcCodes(kind) && retry.grpcCodes.length > 0;
+  return group("retry", "retry", {
+    ...(http && { [RETRY_KEYS.http]: retry.statusCodes.join(",") }),
+    ...(grpc && { [RETRY_KEYS.grpc]: retry.grpcCodes.join(",") }),
+    [RETRY_KEYS.limit]: String(retry.maxAttempts),
+    ...(retry.timeoutMs !== undefined && { [RETRY_KEYS.timeout]: milliseconds(retry.timeoutMs) }),
+  });
+}
+
+function readsStatusCodes(kind: TargetKind): boolean {
+  return kind.kind !== "GRPCRoute";
+}
+
+function readsGrpcCodes(kind: TargetKind): boolean {
+  return kind.kind !== "HTTPRoute";
+}
+
+function retryDifferences(retry: RetryIntent, kind: TargetKind): readonly Finding[] {
+  if (retry.maxAttempts === 0) return kind.kind === "Service" ? [] : [routeCannotSwitchRetryOff(kind)];
+  const findings: Finding[] = [];
+  const unread = kind.kind === "HTTPRoute" ? retry.grpcCodes : kind.kind === "GRPCRoute" ? retry.statusCodes : [];
+  if (unread.length > 0) findings.push(unreadCodes(retry, kind));
+  if (retry.timeoutMs !== undefined) {
+    findings.push(
+      finding("FL311", "spec.retry.timeout", {
+        message: "Linkerd's per-try timeout ends with the response headers and is lifted on the last try",
+        fix: "set spec.timeout.request to bound the request as a whole",
+      }),
+    );
+  }
+  return findings;
+}
+
+function unreadCodes(retry: RetryIntent, kind: TargetKind): Finding {
+  const isHttp = kind.kind === "HTTPRoute";
+  const field = isHttp ? "grpcCodes" : "statusCodes";
+  const other = isHttp ? "statusCodes" : "grpcCodes";
+  const nothingLeft = (isHttp ? retry.statusCodes : retry.grpcCodes).length === 0;
+  return finding(nothingLeft ? "FL312" : "FL311", `spec.retry.${field}`, {
+    message: `Linkerd does not read ${field} from a ${kind.kind}${nothingLeft ? ", so nothing would be retried" : ""}`,
+    fix: nothingLeft ? `list ${other}, or target the Service` : `remove ${field}, or target the Service`,
+  });
+}
+
+function routeCannotSwitchRetryOff(kind: TargetKind): Finding {
+  return finding("FL311", "spec.retry.maxAttempts", {
+    message: `Found 0 on a ${kind.kind}; Linkerd has no off value on a route, retries of its Service still apply`,
+    fix: "remove retry from the Service's policy and list it on the other routes",
+  });
+}
+
+function timeoutAnnotations(timeout: TimeoutIntent): Readonly<Record<string, string>> {
+  return {
+    ...(timeout.requestMs !== undefined && { [TIMEOUT_KEYS.request]: milliseconds(timeout.requestMs) }),
+    ...(timeout.responseMs !== undefined && { [TIMEOUT_KEYS.response]: milliseconds(timeout.responseMs) }),
+    ...(timeout.idleMs !== undefined && { [TIMEOUT_KEYS.idle]: milliseconds(timeout.idleMs) }),
+  };
+}
+
+/** Linkerd reads one integer with one unit; milliseconds fit every value exactly (meshes.md 1.1). */
+function milliseconds(ms: number): string {
+  return `${ms}ms`;
+}
+
+function tooOld(section: "retry" | "timeout", version: LinkerdVersion): Finding {
+  const instead = section === "retry" ? "a ServiceProfile" : "an HTTPRoute of policy.linkerd.io with timeouts";
+  return finding("FL310", `spec.${section}`, {
+    message: `Linkerd ${version.text} reads no ${section} annotations; they came with 2.16 (edge-24.7.5)`,
+    fix: `upgrade Linkerd, or remove the section and use ${instead}`,
+  });
+}

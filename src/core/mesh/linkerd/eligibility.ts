@@ -1,0 +1,123 @@
+import { type Finding, finding } from "../../finding.ts";
+import { annotationsOf, type ParentReference, type Route, type Service, type ServicePort } from "../../kubernetes.ts";
+import type { Eligibility, TargetContext } from "../mesh.ts";
+import { type LinkerdVersion, supports } from "./version.ts";
+
+const OPAQUE_PORTS = "config.linkerd.io/opaque-ports";
+
+/** Ports that Linkerd takes as opaque unless the Service says otherwise (linkerd2 charts, `proxy.opaquePorts`). */
+const DEFAULT_OPAQUE_PORTS: readonly PortRange[] = [25, 587, 3306, 4444, 5432, 6379, 9300, 11211].map((port) => [
+  port,
+  port,
+]);
+
+/** Values of appProtocol with which Linkerd speaks HTTP (linkerd2 core/outbound.rs `AppProtocol`); others are opaque. */
+const HTTP_APP_PROTOCOLS: ReadonlySet<string> = new Set(["http", "kubernetes.io/h2c"]);
+
+type PortRange = readonly [from: number, to: number];
+
+const ELIGIBLE: Eligibility = Object.freeze({ eligible: true, findings: Object.freeze([]) });
+
+/** Whether Linkerd would act on settings of this target at all (meshes.md 1.6). */
+export function linkerdEligibility(target: TargetContext): Eligibility {
+  return target.kind.kind === "Service" ? serviceEligibility(target) : routeEligibility(target.object as Route);
+}
+
+function serviceEligibility(target: TargetContext): Eligibility {
+  const { spec } = target.object as Service;
+  if (spec?.type === "ExternalName")
+    return refused("It is an ExternalName Service", "point clients at a Service with endpoints in the mesh");
+  if (spec?.clusterIP === "None")
+    return refused("It is headless (clusterIP: None)", "give it a cluster IP, or remove the policy");
+  const ports = spec?.ports ?? [];
+  const reasons = ports.map((port) => whyNotHttp(port, target)).filter((reason) => reason !== undefined);
+  if (reasons.length === 0) return ELIGIBLE;
+  const found = reasons.join(", ");
+  if (reasons.length === ports.length) {
+    return refused(
+      `No port speaks HTTP for Linkerd: ${found}`,
+      "set appProtocol: http or kubernetes.io/h2c where it is HTTP",
+    );
+  }
+  return {
+    eligible: true,
+    findings: [
+      finding("FL304", "spec.ports", {
+        message: `Settings do not act on ${found}`,
+        fix: "set appProtocol: http or kubernetes.io/h2c where it is HTTP",
+      }),
+    ],
+  };
+}
+
+function refused(message: string, fix: string): Eligibility {
+  return {
+    eligible: false,
+    findings: [finding("FL303", "", { message: `${message}; Linkerd applies no policy, nothing is injected`, fix })],
+  };
+}
+
+/** `port 3306 (opaque by default)`, or undefined when Linkerd detects HTTP on the port. */
+function whyNotHttp(port: ServicePort, target: TargetContext): string | undefined {
+  const protocol = port.protocol ?? "TCP";
+  if (protocol !== "TCP") return `port ${port.port} (${protocol})`;
+  if (port.appProtocol !== undefined && decidesByAppProtocol(target.version)) {
+    return HTTP_APP_PROTOCOLS.has(port.appProtocol) ? undefined : `port ${port.port} (appProtocol ${port.appProtocol})`;
+  }
+  const written = annotationsOf(target.object)[OPAQUE_PORTS] ?? target.namespace?.annotations[OPAQUE_PORTS];
+  const opaque = written === undefined ? DEFAULT_OPAQUE_PORTS : parsePortRanges(written);
+  if (!opaque.some(([from, to]) => port.port >= from && port.port <= to)) return undefined;
+  return `port ${port.port} (${written === undefined ? "opaque by default" : `opaque by ${OPAQUE_PORTS}`})`;
+}
+
+/** From 2.18 on appProtocol decides before the list of opaque ports. */
+function decidesByAppProtocol(version: LinkerdVersion): boolean {
+  return supports(version, "appProtocol");
+}
+
+/** linkerd2 `parse_portset`: numbers and ranges, blanks around them allowed; any error empties the whole list. */
+function parsePortRanges(text: string): readonly PortRange[] {
+  const ranges: PortRange[] = [];
+  for (const item of text.split(",")) {
+    if (item.trim() === "") continue;
+    const match = /^\s*\+?(\d{1,9})\s*(?:-\s*\+?(\d{1,9})\s*)?$/.exec(item);
+    const from = Number(match?.[1] ?? Number.NaN);
+    const to = match?.[2] === undefined ? from : Number(match[2]);
+    if (!(from >= 1 && to <= 65_535 && from <= to)) return [];
+    ranges.push([from, to]);
+  }
+  return ranges;
+}
+
+function routeEligibility(route: Route): Eligibility {
+  if (serviceParents(route).length > 0) return ELIGIBLE;
+  return {
+    eligible: false,
+    findings: [
+      finding("FL306", "spec.parentRefs", {
+        message: 'No parentRef names a Service with kind: Service and group: ""; Linkerd reads no annotations here',
+        fix: 'add a parentRef with kind: Service and group: ""',
+      }),
+    ],
+  };
+}
+
+/** Parents that Linkerd takes as Services: kind and group must be written out (meshes.md 2.1). */
+export function serviceParents(route: Route): readonly ParentReference[] {
+  return (route.spec?.parentRefs ?? []).filter(
+    (parent) => parent.kind === "Service" && (parent.group === "" || parent.group === "core"),
+  );
+}
+
+/** Findings about ServiceProfiles that replace everything written on the Service, in any namespace. */
+export function shadowingProfiles(service: string, target: TargetContext): readonly Finding[] {
+  return target.world
+    .serviceProfilesFor(service, target.key.namespace)
+    .filter((profile) => profile.active)
+    .map((profile) =>
+      finding("FL305", "", {
+        message: `ServiceProfile ${profile.namespace}/${profile.name} has routes and switches all annotations of Service ${service} off`,
+        fix: "delete the ServiceProfile or its routes",
+      }),
+    );
+}

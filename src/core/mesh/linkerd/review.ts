@@ -1,0 +1,29 @@
+import type { Finding } from "../../finding.ts";
+import type { Route, StringMap } from "../../kubernetes.ts";
+import type { TargetContext } from "../mesh.ts";
+import { shadowingProfiles } from "./eligibility.ts";
+import { readAnnotations } from "./read.ts";
+import { EMPTY_READING } from "./reading.ts";
+import { hasMeshParent, ignoredRouteFields, switchedOff, unreadRoute } from "./review-routes.ts";
+import { acrossGroups, forbiddenValues, inertValues, problemFinding, unreadKeys } from "./review-values.ts";
+
+/**
+ * What Linkerd will make of the annotations of a Service or route, whoever wrote them: dropped values deny, values
+ * that mean something else than they seem to warn (design 2.1).
+ */
+export function reviewAnnotations(target: TargetContext, annotations: StringMap): readonly Finding[] {
+  const isService = target.kind.kind === "Service";
+  const ofRoute = isService ? [] : ignoredRouteFields(target);
+  const reading = readAnnotations(annotations, target.kind.kind, target.version);
+  if (reading === EMPTY_READING) return ofRoute;
+  if (!isService && !hasMeshParent(target.object as Route)) return unreadRoute(annotations);
+  return [
+    ...ofRoute,
+    ...reading.problems.map(problemFinding),
+    ...forbiddenValues(reading, target.kind.kind),
+    ...inertValues(reading, annotations, target),
+    ...unreadKeys(reading, annotations, target),
+    ...acrossGroups(reading),
+    ...(isService ? shadowingProfiles(target.key.name, target) : switchedOff(target, reading)),
+  ];
+}

@@ -1,0 +1,62 @@
+import type { Finding } from "../finding.ts";
+import type { Intent, Section } from "../intent/intent.ts";
+import type { KubernetesObject, StringMap } from "../kubernetes.ts";
+import type { MeshName, TargetKind } from "../names.ts";
+import type { NamespaceInfo, TargetKey, World } from "../world.ts";
+import type { LinkerdVersion } from "./linkerd/version.ts";
+
+/** Version of the mesh that settings are compiled for. */
+export type MeshVersion = LinkerdVersion;
+
+/**
+ * Settings that the mesh reads or drops together. Existing values are respected group by group, so that a half of
+ * ours and a half of a person's never end up side by side unless the whole still parses.
+ */
+export interface SettingsGroup {
+  readonly name: string;
+  readonly section: Section;
+  /** The wanted annotations; empty asks for the absence of the group. */
+  readonly annotations: StringMap;
+  /** True: what people wrote in this group stays, even under Override (a retry of 0 writes and removes nothing). */
+  readonly neverReplaces: boolean;
+}
+
+export interface CompiledSettings {
+  readonly groups: readonly SettingsGroup[];
+  /** With paths of the policy (`spec.retry.timeout`). A denied section has no group. */
+  readonly findings: readonly Finding[];
+}
+
+/** A target with everything that decides what the mesh makes of it. */
+export interface TargetContext {
+  readonly key: TargetKey;
+  readonly kind: TargetKind;
+  readonly object: KubernetesObject;
+  readonly namespace: NamespaceInfo | undefined;
+  readonly version: MeshVersion;
+  readonly world: World;
+}
+
+export interface Eligibility {
+  /** False: the mesh would not act on any setting of this target, so none is written. */
+  readonly eligible: boolean;
+  readonly findings: readonly Finding[];
+}
+
+/** One mesh. Adding one is one file and one line in all.ts. */
+export interface MeshCompiler {
+  readonly name: MeshName;
+  /** Neutral intent to annotations for one kind of target. */
+  compile(intent: Intent, kind: TargetKind, version: MeshVersion): CompiledSettings;
+  eligibility(target: TargetContext): Eligibility;
+  /** Objects of the mesh that switch off whatever is written on this target. */
+  shadows(target: TargetContext): readonly Finding[];
+  /** Findings on the annotations that the target will have: values that the mesh drops or takes otherwise than meant. */
+  review(target: TargetContext, annotations: StringMap): readonly Finding[];
+  /** The group that a key belongs to; undefined: not a key that Fairlead may ever write. */
+  groupOf(annotation: string): string | undefined;
+  /** Whether the mesh accepts the value of this key, looked at alone. */
+  acceptsValue(annotation: string, value: string, version: MeshVersion): boolean;
+  /** Why a mixed group must not be written: what the mesh, or a check across its fields, says; undefined: it holds. */
+  objection(group: string, annotations: StringMap, target: TargetContext): string | undefined;
+}

@@ -1,0 +1,37 @@
+/** Names that Fairlead puts on, or reads from, other people's objects (design 2.2 and 2.3). */
+
+/** Namespace label that opts a namespace in; values are {@link MODES}. */
+export const MODE_LABEL = "fairlead.dev/mode";
+/** Label on one Service or route: `disabled` stops injection there, `enabled` includes one owned by a controller. */
+export const INJECT_LABEL = "fairlead.dev/inject";
+/** Label that shows the revision in force on a target. Only shown, never read back as truth. */
+export const REVISION_LABEL = "fairlead.dev/revision";
+/** Annotation that records what Fairlead wrote on an object, so that removal is exact. */
+export const RECORD_ANNOTATION = "fairlead.dev/injected";
+
+export const MODES = ["enforce", "warn", "audit"] as const;
+export type Mode = (typeof MODES)[number];
+
+export const MESH_NAMES = ["Linkerd", "Istio"] as const;
+export type MeshName = (typeof MESH_NAMES)[number];
+
+export const CORE_GROUP = "";
+export const GATEWAY_GROUP = "gateway.networking.k8s.io";
+export const LINKERD_POLICY_GROUP = "policy.linkerd.io";
+export const FAIRLEAD_GROUP = "fairlead.dev";
+
+/** Never matched by a webhook, never touched by the controller; Fairlead's own namespace comes on top (design 2.2). */
+export const EXCLUDED_NAMESPACES = ["kube-system", "kube-node-lease", "linkerd", "istio-system"] as const;
+
+/** Target kinds, each with the only API group in which it may be a target. */
+export const TARGET_KINDS = [
+  { group: CORE_GROUP, kind: "Service", resource: "services" },
+  { group: GATEWAY_GROUP, kind: "HTTPRoute", resource: "httproutes" },
+  { group: LINKERD_POLICY_GROUP, kind: "HTTPRoute", resource: "httproutes" },
+  { group: GATEWAY_GROUP, kind: "GRPCRoute", resource: "grpcroutes" },
+] as const;
+export type TargetKind = (typeof TARGET_KINDS)[number];
+
+export function targetKindOf(group: string, kind: string): TargetKind | undefined {
+  return TARGET_KINDS.find((entry) => entry.kind === kind && entry.group === group);
+}

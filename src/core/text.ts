@@ -1,0 +1,25 @@
+import { QUOTED_LENGTH_MAX } from "./limits.ts";
+
+/** A found value as messages show it: quoted on one line, control characters escaped, cut when long. */
+export function quote(value: string): string {
+  const shown = value.length > QUOTED_LENGTH_MAX ? `${value.slice(0, QUOTED_LENGTH_MAX)}…` : value;
+  return JSON.stringify(shown);
+}
+
+/** `a`, `a and b`, `a, b and c`. */
+export function list(items: readonly string[]): string {
+  if (items.length < 2) return items.join("");
+  return `${items.slice(0, -1).join(", ")} and ${items[items.length - 1]}`;
+}
+
+/** Milliseconds for people: the largest unit that divides them. */
+export function showMs(ms: number): string {
+  for (const [unit, size] of [
+    ["h", 3_600_000],
+    ["m", 60_000],
+    ["s", 1000],
+  ] as const) {
+    if (ms !== 0 && ms % size === 0) return `${ms / size}${unit}`;
+  }
+  return `${ms}ms`;
+}

@@ -1,0 +1,57 @@
+import type { CompiledPolicy } from "./intent/policy.ts";
+import type { KubernetesObject } from "./kubernetes.ts";
+import type { LinkerdVersion } from "./mesh/linkerd/version.ts";
+import type { MeshName, Mode } from "./names.ts";
+
+/** What Fairlead knows of a namespace: its labels and annotations, nothing else. */
+export interface NamespaceInfo {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** One Service or route, by identity. The version is left out: all served versions are the same object. */
+export interface TargetKey {
+  readonly group: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** A ServiceProfile, reduced to what decides whether it switches client policy off (meshes.md 1.6). */
+export interface ServiceProfileInfo {
+  readonly namespace: string;
+  /** `<service>.<namespace>.svc.<cluster domain>` */
+  readonly name: string;
+  /** True when it has routes or destination overrides; without them a profile is harmless. */
+  readonly active: boolean;
+}
+
+export interface WorldDefaults {
+  /** Mode of a namespace that the world does not know; `undefined`: such a namespace is not opted in. */
+  readonly unknownNamespaceMode: Mode | undefined;
+  /** Mesh where neither policy nor namespace says; `undefined`: Linkerd. Set by `--mesh`, it wins over the namespace. */
+  readonly mesh: MeshName | undefined;
+  /** Version of Linkerd that settings are compiled for and values are checked against. */
+  readonly meshVersion: LinkerdVersion;
+  /** Namespaces never touched. */
+  readonly excludedNamespaces: ReadonlySet<string>;
+}
+
+/**
+ * Everything a decision may depend on beside the request. It is read synchronously within one `decide` call, so a
+ * live in-memory store is a consistent snapshot. Built by k8s/store.ts from watches, by the CLI from files, by
+ * tests from literals.
+ */
+export interface World {
+  readonly defaults: WorldDefaults;
+  namespace(name: string): NamespaceInfo | undefined;
+  /** Accepted policies of a namespace, in any order. */
+  policiesIn(namespace: string): readonly CompiledPolicy[];
+  /** The live target, or undefined when it does not exist (or is not known yet). */
+  target(key: TargetKey): KubernetesObject | undefined;
+  /** Live Services and routes of a namespace. */
+  targetsIn(namespace: string): Iterable<KubernetesObject>;
+  /** ServiceProfiles for the host name prefix `<service>.<namespace>.svc`, in any namespace. */
+  serviceProfilesFor(service: string, namespace: string): readonly ServiceProfileInfo[];
+}

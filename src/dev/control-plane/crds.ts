@@ -1,0 +1,46 @@
+import { execFile } from "node:child_process";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { z } from "zod";
+import type { CommandResult } from "./command.ts";
+import { gatewayApiModuleDirectory } from "./versions.ts";
+
+const GATEWAY_API_MODULE = "sigs.k8s.io/gateway-api";
+const FIXTURE_DIRECTORY = join(import.meta.dirname, "..", "..", "..", "test", "fixtures", "crds");
+const GATEWAY_API_ROUTES = ["httproutes", "grpcroutes"];
+
+/** CRDs of the Gateway API's standard channel, read from the Go module that carries them; its routes unless told. */
+export async function gatewayApiCrdPaths(plurals: readonly string[] = GATEWAY_API_ROUTES): Promise<string[]> {
+  const { stdout } = await promisify(execFile)("go", ["mod", "download", "-json", GATEWAY_API_MODULE], {
+    cwd: gatewayApiModuleDirectory(),
+    env: { ...process.env, GOWORK: "off", GOFLAGS: "-mod=readonly" },
+  });
+  const { Dir: directory } = z.object({ Dir: z.string() }).parse(JSON.parse(stdout));
+  const standard = join(directory, "config", "crd", "standard");
+  return plurals.map((plural) => join(standard, `gateway.networking.k8s.io_${plural}.yaml`));
+}
+
+/** Our own minimal CRDs that stand for Linkerd's HTTPRoute and ServiceProfile. */
+export async function linkerdCrdPaths(): Promise<string[]> {
+  const names = await readdir(FIXTURE_DIRECTORY);
+  return names.filter((name) => name.startsWith("linkerd-")).map((name) => join(FIXTURE_DIRECTORY, name));
+}
+
+interface KubectlRunner {
+  kubectl(args: readonly string[]): Promise<CommandResult>;
+}
+
+/** Applies CRDs and waits until the API server serves them. */
+export async function installCrds(runner: KubectlRunner, paths: readonly string[]): Promise<void> {
+  const files = paths.flatMap((path) => ["--filename", path]);
+  const steps = [
+    // Server-side, because a large CRD does not fit into the annotation of a client-side apply.
+    ["apply", "--server-side", ...files],
+    ["wait", "--for=condition=Established", "--timeout=30s", ...files],
+  ];
+  for (const step of steps) {
+    const { code, stderr } = await runner.kubectl(step);
+    if (code !== 0) throw new Error(`Cannot install CRDs: kubectl ${step[0]} ended with ${code}\n${stderr}`);
+  }
+}

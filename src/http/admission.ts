@@ -1,0 +1,147 @@
+import { Buffer } from "node:buffer";
+import type { Logger } from "pino";
+import type { AdmissionRequest, Verdict } from "../core/admission/review.ts";
+import type { World } from "../core/world.ts";
+import type { Metrics, ReviewDecision } from "../observe/metrics.ts";
+import { decodeReview, REVIEW_API_VERSION, REVIEW_KIND } from "./decode.ts";
+
+/** The two admission paths: the mutating one patches, the validating one denies. */
+export type Door = AdmissionRequest["phase"];
+
+/** An HTTP answer; the body is always JSON. */
+export interface Answer {
+  readonly status: number;
+  readonly body: string;
+}
+
+export interface AdmissionDeps {
+  readonly decide: (request: AdmissionRequest, world: World) => Verdict;
+  readonly world: World;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Monotonic clock in milliseconds, such as performance.now. */
+  readonly monotonicMs: () => number;
+}
+
+interface Outcome extends Answer {
+  readonly decision: ReviewDecision;
+  readonly uid: string | undefined;
+  readonly request?: AdmissionRequest;
+  readonly verdict?: Verdict;
+  /** Why it was not answered with 200. */
+  readonly problem?: string;
+  readonly error?: unknown;
+}
+
+/** Body in, answer out: no socket, no waiting, never throws. One log line and one count of each metric a call. */
+export function answer(door: Door, body: Buffer, deps: AdmissionDeps): Answer {
+  const startMs = deps.monotonicMs();
+  const outcome = review(door, body, deps);
+  observe(door, outcome, { deps, durationMs: deps.monotonicMs() - startMs });
+  return { status: outcome.status, body: outcome.body };
+}
+
+function review(door: Door, body: Buffer, deps: AdmissionDeps): Outcome {
+  const decoded = decodeReview(body, door);
+  if (!decoded.ok) {
+    const { uid, message: problem } = decoded;
+    return { status: 400, body: failureBody(uid, 400, problem), decision: "bad_request", uid, problem };
+  }
+  const { request } = decoded;
+  const { uid } = request;
+  // No webhook registers DELETE or CONNECT (design 2.2); if one is asked all the same, it stands in nobody's way.
+  if (request.object === undefined || request.operation === "DELETE" || request.operation === "CONNECT") {
+    return { status: 200, body: reviewBody(uid, true, ""), decision: "skipped", uid, request };
+  }
+  try {
+    const verdict = deps.decide(request, deps.world);
+    const encoded = door === "mutate" ? encodePatch(uid, verdict) : encodeVerdict(uid, verdict);
+    return { status: 200, body: encoded, decision: decisionAt(door, verdict), uid, request, verdict };
+  } catch (error) {
+    // HTTP 500 makes the API server apply the webhook's own failurePolicy. The error itself stays in the log.
+    const problem = `Fairlead failed on this request; its log has the details under uid ${uid}`;
+    return { status: 500, body: failureBody(uid, 500, problem), decision: "error", uid, request, problem, error };
+  }
+}
+
+function decisionAt(door: Door, verdict: Verdict): ReviewDecision {
+  if (door === "mutate") return verdict.patch.length > 0 ? "patched" : "unchanged";
+  return verdict.allowed ? "allowed" : "denied";
+}
+
+/** The mutating door never denies: the validating one does, on the object in its final form. */
+function encodePatch(uid: string, { patch, warnings }: Verdict): string {
+  if (patch.length === 0) return reviewBody(uid, true, warningsField(warnings));
+  const encoded = Buffer.from(JSON.stringify(patch), "utf8").toString("base64");
+  return reviewBody(uid, true, `,"patchType":"JSONPatch","patch":"${encoded}"${warningsField(warnings)}`);
+}
+
+function encodeVerdict(uid: string, { allowed, message, warnings }: Verdict): string {
+  const status = allowed ? "" : statusField(403, "Forbidden", message);
+  return reviewBody(uid, allowed, status + warningsField(warnings));
+}
+
+function warningsField(warnings: readonly string[]): string {
+  return warnings.length > 0 ? `,"warnings":${JSON.stringify(warnings)}` : "";
+}
+
+const REVIEW_HEAD = `{"apiVersion":"${REVIEW_API_VERSION}","kind":"${REVIEW_KIND}","response":{"uid":`;
+
+/** `rest` is JSON members, each with its comma in front. */
+function reviewBody(uid: string, allowed: boolean, rest: string): string {
+  return `${REVIEW_HEAD}${JSON.stringify(uid)},"allowed":${allowed}${rest}}}`;
+}
+
+function statusField(code: number, reason: string, message: string): string {
+  return `,"status":{"code":${code},"reason":"${reason}","message":${JSON.stringify(message)}}`;
+}
+
+const FAILURE_REASONS = { 400: "BadRequest", 500: "InternalError" } as const;
+
+/** An AdmissionReview where the uid is known, else a Status, which is how the Kubernetes API words an error. */
+function failureBody(uid: string | undefined, code: 400 | 500, message: string): string {
+  const reason = FAILURE_REASONS[code];
+  if (uid !== undefined) return reviewBody(uid, false, statusField(code, reason, message));
+  return statusBody(code, reason, message);
+}
+
+/** A `v1` Status: the body of every answer that cannot carry a uid. */
+export function statusBody(code: number, reason: string, message: string): string {
+  return JSON.stringify({ kind: "Status", apiVersion: "v1", status: "Failure", message, reason, code });
+}
+
+function observe(door: Door, outcome: Outcome, timing: { deps: AdmissionDeps; durationMs: number }): void {
+  const { deps, durationMs } = timing;
+  const { request, verdict, decision } = outcome;
+  deps.metrics.review({
+    door,
+    kind: request?.kind,
+    operation: request?.operation ?? "none",
+    mode: verdict?.mode ?? "none",
+    decision,
+    durationSeconds: durationMs / 1_000,
+  });
+  // The mutating door reports only what the validating one cannot see any more, so nothing is counted twice.
+  for (const finding of verdict?.findings ?? []) deps.metrics.finding(finding.code, finding.severity);
+  const level = decision === "error" ? "error" : decision === "bad_request" ? "warn" : "info";
+  if (!deps.log.isLevelEnabled(level)) return;
+  deps.log[level](logFields(door, outcome, durationMs), "review");
+}
+
+function logFields(door: Door, outcome: Outcome, durationMs: number): Record<string, unknown> {
+  const { request, verdict } = outcome;
+  return {
+    uid: outcome.uid,
+    door,
+    kind: request?.kind.kind,
+    group: request?.kind.group,
+    operation: request?.operation,
+    namespace: request?.namespace,
+    name: request?.name,
+    decision: outcome.decision,
+    findings: verdict === undefined || verdict.findings.length === 0 ? undefined : verdict.findings.map((f) => f.code),
+    problem: outcome.problem,
+    err: outcome.error,
+    durationMs: Math.round(durationMs * 1_000) / 1_000,
+  };
+}

@@ -1,0 +1,53 @@
+import type { IncomingMessage } from "node:http";
+
+/** The API server answered with something other than 2xx. */
+export class ApiError extends Error {
+  override readonly name = "ApiError";
+  readonly status: number;
+  /** `Conflict`, `NotFound`, `Expired`: from the Status object, empty when there was none. */
+  readonly reason: string;
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(answer: { status: number; reason: string; message: string; retryAfterSeconds?: number | undefined }) {
+    super(answer.message);
+    this.status = answer.status;
+    this.reason = answer.reason;
+    this.retryAfterSeconds = answer.retryAfterSeconds;
+  }
+}
+
+interface StatusBody {
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+/** Longest text taken from an answer that is not a Status object, in characters. */
+const RAW_MESSAGE_MAX = 500;
+
+export function toError(response: IncomingMessage, text: string): ApiError {
+  const status = response.statusCode ?? 0;
+  const retryAfter = Number(response.headers["retry-after"]);
+  const body = parseStatus(text);
+  return new ApiError({
+    status,
+    reason: body.reason ?? "",
+    message: body.message || text.trim().slice(0, RAW_MESSAGE_MAX) || `the API server answered ${status}`,
+    retryAfterSeconds: Number.isFinite(retryAfter) ? retryAfter : undefined,
+  });
+}
+
+export async function readBody(response: IncomingMessage): Promise<string> {
+  response.setEncoding("utf8");
+  let text = "";
+  for await (const chunk of response) text += chunk as string;
+  return text;
+}
+
+function parseStatus(text: string): StatusBody {
+  try {
+    const parsed = JSON.parse(text) as unknown;
+    return typeof parsed === "object" && parsed !== null ? parsed : {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,283 @@
+import type { CompiledPolicy } from "../core/intent/policy.ts";
+import type { KubernetesObject } from "../core/kubernetes.ts";
+import { CORE_GROUP, FAIRLEAD_GROUP, MODE_LABEL, TARGET_KINDS, type TargetKind } from "../core/names.ts";
+import type { NamespaceInfo, ServiceProfileInfo, TargetKey, World, WorldDefaults } from "../core/world.ts";
+import { type KubernetesClient, type ResourceRef, resourcePath } from "./client.ts";
+import { NamespacedMap, TargetIndex, targetKeyOf } from "./namespaced.ts";
+import { type Clock, describeError, type Logger, type Random, systemClock } from "./ports.ts";
+import { ProfileIndex, toServiceProfile } from "./profiles.ts";
+import { reduce, sameStrings, slim } from "./reduce.ts";
+import { Refill } from "./refill.ts";
+import { ResourceWatch } from "./watch.ts";
+import { WATCH_TUNING, type WatchHandler, type WatchTuning } from "./watch-options.ts";
+
+export interface Change {
+  readonly type: "policy" | "namespace" | "target" | "serviceProfile";
+  readonly namespace: string;
+  /** Only with `target`. */
+  readonly key?: TargetKey;
+}
+
+export interface StoreOptions {
+  readonly client: KubernetesClient;
+  readonly defaults: WorldDefaults;
+  /** core/intent/policy.ts; a policy that it refuses is not part of the world. */
+  readonly compilePolicy: (object: KubernetesObject) => { readonly policy: CompiledPolicy | undefined };
+  readonly log: Logger;
+  readonly tuning?: Partial<WatchTuning>;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+/** The state of one watch, for metrics and `/readyz?verbose`. */
+export interface WatchState {
+  readonly group: string;
+  readonly resource: string;
+  readonly synced: boolean;
+  /** False while its CRD is absent. */
+  readonly served: boolean;
+  readonly stalenessMs: number;
+  readonly objects: number;
+}
+
+const NAMESPACES: ResourceRef = { group: CORE_GROUP, resource: "namespaces" };
+const POLICIES: ResourceRef = { group: FAIRLEAD_GROUP, resource: "resiliencepolicies" };
+const SERVICE_PROFILES: ResourceRef = { group: "linkerd.io", resource: "serviceprofiles" };
+
+/** The world in memory, fed by one cluster-wide watch a kind. Everything read from it is immutable. */
+export class ClusterStore implements World {
+  readonly defaults: WorldDefaults;
+  readonly #options: StoreOptions;
+  readonly #namespaces = new Map<string, NamespaceInfo>();
+  readonly #policies = new NamespacedMap<CompiledPolicy>();
+  readonly #targets = new TargetIndex();
+  readonly #profiles = new ProfileIndex();
+  readonly #listeners = new Set<(change: Change) => void>();
+  readonly #refill: Refill;
+  readonly #namespaceWatch: ResourceWatch;
+  readonly #targetWatches: ReadonlyMap<TargetKind, ResourceWatch>;
+  readonly #otherWatches: readonly ResourceWatch[];
+  #stopped = false;
+
+  constructor(options: StoreOptions) {
+    this.#options = options;
+    this.defaults = options.defaults;
+    this.#refill = new Refill({
+      fill: (namespace, signal) => this.#fill(namespace, signal),
+      filled: (namespace) => this.#emit({ type: "namespace", namespace }),
+      clock: options.clock ?? systemClock,
+      random: options.random ?? Math.random,
+      log: options.log,
+      backoff: options.tuning?.backoff ?? WATCH_TUNING.backoff,
+    });
+    this.#namespaceWatch = this.#watch(NAMESPACES, {
+      set: (object) => this.#setNamespace(object),
+      delete: (_, name) => this.#deleteNamespace(name),
+    });
+    this.#targetWatches = new Map(
+      TARGET_KINDS.map((kind) => [
+        kind,
+        this.#watch({ group: kind.group, resource: kind.resource }, this.#targetHandler(kind)),
+      ]),
+    );
+    this.#otherWatches = [
+      this.#watch(POLICIES, {
+        set: (object) => this.#setPolicy(object),
+        delete: (namespace, name) => this.#deletePolicy(namespace, name),
+      }),
+      this.#watch(SERVICE_PROFILES, {
+        set: (object) => {
+          const profile = toServiceProfile(object);
+          this.#profiles.set(profile);
+          this.#emit({ type: "serviceProfile", namespace: profile.namespace });
+        },
+        delete: (namespace, name) => {
+          this.#profiles.delete(namespace, name);
+          this.#emit({ type: "serviceProfile", namespace });
+        },
+      }),
+    ];
+  }
+
+  /** Services and routes are listed after the namespaces, so that each is stored in full or reduced the first time. */
+  start(): void {
+    this.#namespaceWatch.start();
+    for (const watch of this.#otherWatches) watch.start();
+    void this.#startTargets();
+  }
+
+  /** Final; after it no listener is called. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#listeners.clear();
+    await Promise.all([this.#refill.stop(), ...this.#watches().map((watch) => watch.stop())]);
+  }
+
+  /** True once every kind was listed or found absent. It stays true. */
+  get synced(): boolean {
+    return this.#watches().every((watch) => watch.synced);
+  }
+
+  async whenSynced(): Promise<void> {
+    await Promise.all(this.#watches().map((watch) => watch.whenSynced()));
+  }
+
+  watchStates(): readonly WatchState[] {
+    return this.#watches().map((watch) => ({
+      ...watch.resource,
+      synced: watch.synced,
+      served: watch.version !== undefined,
+      stalenessMs: watch.stalenessMs,
+      objects: watch.size,
+    }));
+  }
+
+  /** Returns the function that ends it. Listeners are called after the store has changed. */
+  onChange(listener: (change: Change) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  namespace(name: string): NamespaceInfo | undefined {
+    return this.#namespaces.get(name);
+  }
+
+  policiesIn(namespace: string): readonly CompiledPolicy[] {
+    return this.#policies.list(namespace);
+  }
+
+  target(key: TargetKey): KubernetesObject | undefined {
+    return this.#targets.get(key);
+  }
+
+  targetsIn(namespace: string): readonly KubernetesObject[] {
+    return this.#targets.in(namespace);
+  }
+
+  serviceProfilesFor(service: string, namespace: string): readonly ServiceProfileInfo[] {
+    return this.#profiles.for(service, namespace);
+  }
+
+  allTargets(): Iterable<KubernetesObject> {
+    return this.#targets.all();
+  }
+
+  /** True from the moment a namespace opts in until its objects are stored in full; a `namespace` change tells the end. */
+  isFilling(namespace: string): boolean {
+    return this.#refill.has(namespace);
+  }
+
+  async #startTargets(): Promise<void> {
+    await this.#namespaceWatch.whenSynced();
+    if (!this.#stopped) for (const watch of this.#targetWatches.values()) watch.start();
+  }
+
+  #watches(): readonly ResourceWatch[] {
+    return [this.#namespaceWatch, ...this.#targetWatches.values(), ...this.#otherWatches];
+  }
+
+  #watch(resource: ResourceRef, handler: WatchHandler): ResourceWatch {
+    const { client, log, tuning, clock, random } = this.#options;
+    return new ResourceWatch({ client, resource, handler, log, tuning, clock, random });
+  }
+
+  #optedIn(namespace: string): boolean {
+    const mode = this.#namespaces.get(namespace)?.labels[MODE_LABEL];
+    return mode !== undefined && !this.defaults.excludedNamespaces.has(namespace);
+  }
+
+  #setNamespace(object: KubernetesObject): void {
+    const { name = "", labels = {}, annotations = {} } = slim(object).metadata ?? {};
+    const before = this.#namespaces.get(name);
+    if (before && sameStrings(before.labels, labels) && sameStrings(before.annotations, annotations)) return;
+    const wasIn = this.#optedIn(name);
+    this.#namespaces.set(name, { name, labels, annotations });
+    this.#afterNamespace(name, wasIn);
+  }
+
+  #deleteNamespace(name: string): void {
+    const wasIn = this.#optedIn(name);
+    this.#namespaces.delete(name);
+    this.#afterNamespace(name, wasIn);
+  }
+
+  #afterNamespace(name: string, wasIn: boolean): void {
+    const isIn = this.#optedIn(name);
+    if (wasIn && !isIn) {
+      this.#refill.cancel(name);
+      this.#targets.reduceAll(name, reduce);
+    }
+    if (isIn && this.#targets.reducedKinds(name).length > 0) this.#refill.request(name);
+    else this.#emit({ type: "namespace", namespace: name });
+  }
+
+  /**
+   * Only objects that are stored, and still reduced, are replaced: what the watch has brought since is newer, and
+   * what it has deleted must not come back.
+   */
+  async #fill(namespace: string, signal: AbortSignal): Promise<void> {
+    for (const kind of this.#targets.reducedKinds(namespace)) {
+      const version = this.#targetWatches.get(kind)?.version;
+      if (version === undefined) continue;
+      await this.#options.client.list(resourcePath({ ...kind, version, namespace }), {
+        signal,
+        onPage: (items) => {
+          if (!this.#optedIn(namespace)) return;
+          for (const item of items) {
+            if (this.#targets.isReduced(kind, namespace, item.metadata?.name ?? ""))
+              this.#targets.set(kind, slim(item), true);
+          }
+        },
+      });
+    }
+  }
+
+  #targetHandler(kind: TargetKind): WatchHandler {
+    return {
+      set: (object) => {
+        const namespace = object.metadata?.namespace ?? "";
+        const full = this.#optedIn(namespace);
+        const stored = full ? slim(object) : reduce(object);
+        this.#targets.set(kind, stored, full);
+        this.#emit({ type: "target", namespace, key: targetKeyOf(stored) });
+      },
+      delete: (namespace, name) => {
+        this.#targets.delete(kind, namespace, name);
+        this.#emit({ type: "target", namespace, key: { group: kind.group, kind: kind.kind, namespace, name } });
+      },
+    };
+  }
+
+  #setPolicy(object: KubernetesObject): void {
+    const { namespace = "", name = "" } = object.metadata ?? {};
+    const { policy } = this.#compile(slim(object));
+    if (policy === undefined) this.#policies.delete(namespace, name);
+    else this.#policies.set(namespace, name, policy);
+    this.#emit({ type: "policy", namespace });
+  }
+
+  #deletePolicy(namespace: string, name: string): void {
+    if (this.#policies.delete(namespace, name)) this.#emit({ type: "policy", namespace });
+  }
+
+  /** A compiler that throws must not leave the earlier policy in force. */
+  #compile(object: KubernetesObject): { readonly policy: CompiledPolicy | undefined } {
+    try {
+      return this.#options.compilePolicy(object);
+    } catch (error) {
+      const { namespace, name } = object.metadata ?? {};
+      this.#options.log.error({ namespace, name, error: describeError(error) }, "policy could not be compiled");
+      return { policy: undefined };
+    }
+  }
+
+  #emit(change: Change): void {
+    for (const listener of this.#listeners) {
+      try {
+        listener(change);
+      } catch (error) {
+        this.#options.log.error({ ...change, error: describeError(error) }, "change listener failed");
+      }
+    }
+  }
+}
