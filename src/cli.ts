@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Option } from "commander";
 import { readInput } from "./cli/input.ts";
-import { OUTPUT_FORMATS, type OutputFormat, render } from "./cli/output.ts";
+import { locate, OUTPUT_FORMATS, type OutputFormat, render } from "./cli/output.ts";
 import { reviewObjects } from "./cli/review.ts";
 import type { ServeFlags } from "./cli/serve.ts";
-import { UsageError } from "./cli/usage-error.ts";
+import { UsageError } from "./usage-error.ts";
 import { DEFAULT_NAMESPACE, excludedNamespaces, parseMesh, parseMeshVersion, parseMode } from "./config.ts";
 import { MODES } from "./core/names.ts";
 import type { DemoFlags } from "./dev/demo.ts";
@@ -101,7 +101,7 @@ function review(flags: ReviewFlags): void {
     input.map((item) => item.object),
     defaults,
   );
-  process.stdout.write(render(reviews, flags.output, process.stdout.isTTY && !process.env["NO_COLOR"]));
+  process.stdout.write(render(locate(reviews, input), flags.output, process.stdout.isTTY && !process.env["NO_COLOR"]));
   if (reviews.some(({ result }) => !result.allowed)) process.exitCode = EXIT_DENIED;
 }
 

@@ -1,6 +1,6 @@
 import { EXCLUDED_NAMESPACES, MESH_NAMES, type MeshName, MODES, type Mode } from "./core/names.ts";
 import { type LinkerdVersion, NEWEST_LINKERD, parseLinkerdVersion } from "./core/mesh/linkerd/version.ts";
-import { UsageError } from "./cli/usage-error.ts";
+import { UsageError } from "./usage-error.ts";
 import type { FailurePolicy } from "./core/admission/registration.ts";
 import type { DrainOptions } from "./http/server.ts";
 import type { WatchTuning } from "./k8s/watch-options.ts";

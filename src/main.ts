@@ -73,6 +73,10 @@ export async function startFairlead(config: ServeConfig, log: Logger): Promise<F
       readiness.serveCertificateUntil(certificate.notAfterMs);
       server?.reload(certificate);
     },
+    onSettled(inEveryBundle) {
+      if (inEveryBundle) readiness.pass("certificateInBundle");
+      else readiness.fail("certificateInBundle", "the webhook configurations do not exist, or carry another CA");
+    },
   });
   const resync = new Resync({ store, writer: new ClusterWriter({ client }), planTarget, log });
   const stop = async (): Promise<void> => {
@@ -100,7 +104,6 @@ export async function startFairlead(config: ServeConfig, log: Logger): Promise<F
     readiness.pass("selfReview");
     if (config.register) await register({ parts, admissionUrl, pathSecret, certificate: served });
     await certificates.check();
-    readiness.pass("certificateInBundle");
     await resync.start();
     log.info({ admission: admissionUrl, operations: operations.port }, "ready");
     return { admissionUrl, operationsUrl: `http://127.0.0.1:${operations.port}`, store, resync, certificates, stop };

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { isMap, isScalar, LineCounter, parseAllDocuments, type Document } from "yaml";
 import type { KubernetesObject } from "../core/kubernetes.ts";
-import { UsageError } from "./usage-error.ts";
+import { UsageError } from "../usage-error.ts";
 
 /** One object of the input and where it stands. */
 export interface InputObject {

@@ -1,18 +1,40 @@
 import { styleText } from "node:util";
+import type { InputObject } from "./input.ts";
+import { renderJunit } from "./output-junit.ts";
+import { renderSarif } from "./output-sarif.ts";
 import type { Review } from "./review.ts";
 
-export const OUTPUT_FORMATS = ["table", "json"] as const;
+export const OUTPUT_FORMATS = ["table", "json", "junit", "sarif"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
+/** A review and where its object stands. */
+export interface LocatedReview extends Review {
+  readonly file: string;
+  readonly line: number;
+}
+
+/** Reviews leave out what is context only (Namespaces), so each is matched to its place by its object. */
+export function locate(reviews: readonly Review[], input: readonly InputObject[]): readonly LocatedReview[] {
+  const places = new Map(input.map(({ object, file, line }) => [object, { file, line }]));
+  return reviews.map((review) => ({ ...review, ...(places.get(review.object) ?? { file: "", line: 1 }) }));
+}
+
+type Renderer = (reviews: readonly LocatedReview[], colour: boolean) => string;
+
+const RENDERERS: Readonly<Record<OutputFormat, Renderer>> = {
+  table: renderTable,
+  json: (reviews) => toJson(reviews.map((review) => review.result)),
+  junit: renderJunit,
+  sarif: (reviews) => toJson(renderSarif(reviews)),
+};
+
 /** Renders reviews; `colour` only for a terminal. */
-export function render(reviews: readonly Review[], format: OutputFormat, colour: boolean): string {
-  if (format === "json")
-    return `${JSON.stringify(
-      reviews.map((review) => review.result),
-      null,
-      2,
-    )}\n`;
-  return renderTable(reviews, colour);
+export function render(reviews: readonly LocatedReview[], format: OutputFormat, colour: boolean): string {
+  return RENDERERS[format](reviews, colour);
+}
+
+function toJson(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
 }
 
 function renderTable(reviews: readonly Review[], colour: boolean): string {

@@ -20,6 +20,8 @@ export interface ReviewedObject {
 }
 
 export interface Review {
+  /** The object as it stands in the input. */
+  readonly object: KubernetesObject;
   readonly result: ReviewedObject;
   /** The denial as kubectl shows it; empty when allowed. */
   readonly message: string;
@@ -54,6 +56,7 @@ function reviewObject(object: KubernetesObject, world: World): Review {
   applyPatch(stored, [...mutation.patch]);
   const judgement = decide(requestFor(stored, "validate"), world);
   return {
+    object,
     result: {
       apiVersion: object.apiVersion ?? "",
       kind: object.kind ?? "",

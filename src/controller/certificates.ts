@@ -37,6 +37,8 @@ export interface CertificatesOptions {
   readonly nowMs: () => number;
   /** Called with the first certificate and with every new one. */
   readonly onServed: (certificate: ServedCertificate) => void;
+  /** Called when nothing is left to do: whether there are webhooks, and all of them accept what is served. */
+  readonly onSettled: (inEveryBundle: boolean) => void;
 }
 
 /** Keeps the CA, the serving certificate and the caBundles right, one planned step after the other. */
@@ -64,20 +66,34 @@ export class Certificates {
     await this.#running;
   }
 
-  /** Plans and carries out until nothing is left to do. */
+  /** Plans and carries out until nothing is left to do. One action that fails does not hold the others up. */
   async check(): Promise<CertificatePlan> {
     for (let step = 0; step < STEPS_MAX; step += 1) {
       const { stored, secrets } = await this.#read();
       this.#serve(stored);
-      const nowMs = this.#options.nowMs();
-      const plan = planCertificates(readStored(stored), nowMs);
+      const plan = planCertificates(readStored(stored), this.#options.nowMs());
+      const errors: unknown[] = [];
       for (const action of plan.actions) {
-        if (action.type === "report") this.#options.log.error({ reason: action.reason }, "certificates need help");
+        if (action.type === "report") {
+          this.#options.log.error({ reason: action.reason }, "certificates need help");
+          continue;
+        }
+        this.#options.log.info({ action: action.type, reason: action.reason }, "certificates");
+        try {
+          await this.#carryOut(action, stored, secrets);
+          // Each action is safe on the state that it was planned on, so the next one is planned anew.
+          break;
+        } catch (error) {
+          errors.push(error);
+        }
       }
-      const action = plan.actions.find((candidate) => candidate.type !== "report");
-      if (action === undefined) return plan;
-      this.#options.log.info({ action: action.type, reason: action.reason }, "certificates");
-      await this.#carryOut(action, stored, secrets);
+      const open = plan.actions.filter((action) => action.type !== "report");
+      if (open.length === 0) {
+        this.#options.onSettled(isInEveryBundle(stored));
+        return plan;
+      }
+      if (errors.length === open.length)
+        throw new AggregateError(errors, `Cannot ${open.map((action) => action.type).join(", ")}`);
     }
     throw new Error(`Certificates did not settle in ${STEPS_MAX} steps`);
   }
@@ -147,4 +163,11 @@ export class Certificates {
     const keyPem = stored.leaf?.data["tls.key"] ?? "";
     this.#options.onServed({ certPem, keyPem, bundlePem, notAfterMs: leaf.value.certificate.notAfterMs });
   }
+}
+
+function isInEveryBundle(stored: StoredCertificates): boolean {
+  const { leaf, bundles } = readStored(stored);
+  if (leaf.state !== "ours" || bundles.length === 0) return false;
+  const { issuer } = leaf.value;
+  return bundles.every((bundle) => bundle.certificates.some((certificate) => certificate.fingerprint === issuer));
 }

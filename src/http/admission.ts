@@ -141,7 +141,7 @@ function logFields(door: Door, outcome: Outcome, durationMs: number): Record<str
     decision: outcome.decision,
     findings: verdict === undefined || verdict.findings.length === 0 ? undefined : verdict.findings.map((f) => f.code),
     problem: outcome.problem,
-    err: outcome.error,
+    fault: outcome.error,
     durationMs: Math.round(durationMs * 1_000) / 1_000,
   };
 }

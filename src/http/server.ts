@@ -167,7 +167,7 @@ function answerSafely(door: Door, body: Buffer, options: AdmissionServerOptions)
   try {
     return options.answer(door, body);
   } catch (error) {
-    options.log.error({ err: error }, "admission handler failed");
+    options.log.error({ fault: error }, "admission handler failed");
     return { status: 500, body: statusBody(500, "InternalError", "Fairlead failed; its log has the details") };
   }
 }

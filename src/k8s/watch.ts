@@ -110,8 +110,8 @@ export class ResourceWatch {
   async #tryOnce(): Promise<Ending> {
     try {
       this.#version ??= await this.#options.client.servedVersion(this.resource);
-      this.#touch();
       if (this.#version === undefined) {
+        this.#touch();
         this.#noteAbsent();
         return { absent: true, error: undefined };
       }

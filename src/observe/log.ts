@@ -13,8 +13,8 @@ export interface Log {
   readonly flush: () => void;
 }
 
-/** One write(2) for some ten lines: a write for each would cost more than the line itself. */
-const BUFFER_BYTES = 4_096;
+/** One write(2) for some thirty lines: a write for each would cost more than the line itself. The stream's limit is 16 KiB. */
+const BUFFER_BYTES = 8_192;
 /** A line is never held back longer than this. */
 const FLUSH_INTERVAL_MS = 1_000;
 
@@ -25,9 +25,9 @@ export function createLog(options: LogOptions): Log {
     {
       level: options.level,
       base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
+      timestamp: isoTimestamps(),
       formatters: { level: (label) => ({ level: label }), log: redact },
-      serializers: { err: describeError },
+      serializers: { err: describeError, fault: describeFault },
     },
     destination,
   );
@@ -43,6 +43,23 @@ function openDestination(given: DestinationStream | undefined): { destination: D
     periodicFlush: FLUSH_INTERVAL_MS,
   });
   return { destination: stdout, flush: () => stdout.flushSync() };
+}
+
+const MS_PER_SECOND = 1_000;
+
+/** ISO 8601 to the millisecond. Formatting a date costs as much as three fields, so a second is formatted once. */
+function isoTimestamps(): () => string {
+  let second = Number.NaN;
+  let prefix = "";
+  return () => {
+    const nowMs = Date.now();
+    const nowSecond = Math.floor(nowMs / MS_PER_SECOND);
+    if (nowSecond !== second) {
+      second = nowSecond;
+      prefix = `,"time":"${new Date(nowMs).toISOString().slice(0, -"000Z".length)}`;
+    }
+    return `${prefix}${String(nowMs % MS_PER_SECOND).padStart(3, "0")}Z"`;
+  };
 }
 
 const REDACTED = "[redacted]";
@@ -90,18 +107,34 @@ function isSecret(value: unknown): boolean {
   return "metadata" in value || "apiVersion" in value || "spec" in value;
 }
 
-/** Messages of these come from V8 and name properties at most; other messages may quote what was being read. */
-const SAFE_ERRORS: readonly unknown[] = [TypeError, RangeError, ReferenceError];
+/** Longer messages are cut: an API server may quote a whole object in its answer. */
+const MESSAGE_MAX_LENGTH = 500;
 
-/** What an `err` field shows: type and stack, and the message only where it cannot hold object contents. */
+/** What an `err` field shows: errors of I/O and of our own code, with causes ("fetch failed" says nothing without). */
 export function describeError(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { type: typeof error };
+  // JSON.parse and the like quote what they read; a PEM block is a key or leads to one.
+  const hidden = error instanceof SyntaxError || isSecret(error.message);
+  return {
+    ...withoutMessage(error),
+    message: hidden ? REDACTED : error.message.slice(0, MESSAGE_MAX_LENGTH),
+    cause: error.cause instanceof Error ? describeError(error.cause) : undefined,
+  };
+}
+
+/** Messages of these come from V8 and name properties at most. */
+const SAFE_ERRORS: readonly unknown[] = [TypeError, RangeError, ReferenceError];
+
+/** What a `fault` field shows: an error met while an object was read. Its message might hold a part of the object. */
+export function describeFault(error: unknown): Record<string, unknown> {
+  if (!(error instanceof Error)) return { type: typeof error };
+  const safe = SAFE_ERRORS.includes(error.constructor);
+  return { ...withoutMessage(error), message: safe ? error.message.slice(0, MESSAGE_MAX_LENGTH) : undefined };
+}
+
+/** The stack begins with the message; only its frames are shown. */
+function withoutMessage(error: Error): Record<string, unknown> {
   const frames = (error.stack ?? "").split("\n").filter((line) => line.startsWith("    at "));
   const code: unknown = "code" in error ? error.code : undefined;
-  return {
-    type: error.name,
-    code: typeof code === "string" ? code : undefined,
-    message: SAFE_ERRORS.includes(error.constructor) ? error.message : undefined,
-    stack: frames.join("\n"),
-  };
+  return { type: error.name, code: typeof code === "string" ? code : undefined, stack: frames.join("\n") };
 }

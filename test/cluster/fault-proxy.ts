@@ -134,9 +134,9 @@ export class FaultProxy {
   }
 
   #forward(request: IncomingMessage, response: ServerResponse, path: string): void {
-    const { method, headers } = request;
-    const options = { agent: this.#agent, method, path, headers: { ...headers, host: undefined } };
-    const forwarded = httpsRequest(this.#upstream.url + path, options, (answered) => {
+    const { method } = request;
+    const { host: _host, ...headers } = request.headers;
+    const forwarded = httpsRequest(this.#upstream.url + path, { agent: this.#agent, method, headers }, (answered) => {
       response.writeHead(answered.statusCode ?? 502, answered.headers);
       response.flushHeaders();
       this.#streams.add(response);

@@ -302,8 +302,8 @@ describe("answer() records", () => {
       },
     ]);
     expect(lines).toHaveLength(1);
-    expect(lines[0]).toMatchObject({ level: "error", uid: UID, decision: "error", err: { type: "Error" } });
-    expect(JSON.stringify(lines[0]?.["err"])).toContain("admission.test.ts");
+    expect(lines[0]).toMatchObject({ level: "error", uid: UID, decision: "error", fault: { type: "Error" } });
+    expect(JSON.stringify(lines[0]?.["fault"])).toContain("admission.test.ts");
     expect(JSON.stringify(lines) + body).not.toContain("top-secret");
   });
 

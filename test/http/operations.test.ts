@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { startOperationsServer, type OperationsServer } from "../../src/http/operations.ts";
 import { READINESS_CHECKS, Readiness } from "../../src/http/readiness.ts";
-import { createLog, describeError } from "../../src/observe/log.ts";
+import { createLog, describeError, describeFault } from "../../src/observe/log.ts";
 import { createMetrics } from "../../src/observe/metrics.ts";
 
 const NOW_MS = Date.parse("2026-11-21T00:00:00Z");
@@ -146,6 +146,8 @@ describe("createLog()", () => {
   test("writes one JSON line without pid and host", () => {
     const line = JSON.parse(logged({ uid: "1" })) as Record<string, unknown>;
     expect(Object.keys(line)).toEqual(["level", "time", "uid", "msg"]);
+    expect(line["time"]).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    expect(Math.abs(Date.parse(line["time"] as string) - Date.now())).toBeLessThan(10_000);
   });
 
   test.each([
@@ -155,14 +157,27 @@ describe("createLog()", () => {
     ["a key", { anything: "-----BEGIN PRIVATE KEY-----hidden" }],
     ["the path secret", { pathSecret: "hidden" }],
     ["the message of an error that quotes", { err: new SyntaxError("Unexpected token hidden in JSON") }],
+    ["the message of an error met while an object was read", { fault: new Error("found hidden") }],
+    ["a key in an error", { err: new Error("-----BEGIN PRIVATE KEY-----hidden") }],
   ])("hides %s", (_name, fields) => {
     expect(logged({ uid: "1", ...fields })).not.toContain("hidden");
   });
 
-  test("keeps type, code and stack of errors, and messages that only name properties", () => {
-    const error = Object.assign(new TypeError("Cannot read properties of undefined (reading 'ports')"), { code: "E1" });
-    expect(describeError(error)).toMatchObject({ type: "TypeError", code: "E1", message: error.message });
+  test("keeps type, code, message, stack and causes of an err", () => {
+    const cause = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" });
+    const error = new Error("fetch failed", { cause });
+    expect(describeError(error)).toMatchObject({
+      type: "Error",
+      message: "fetch failed",
+      cause: { code: "ECONNREFUSED", message: "connect ECONNREFUSED" },
+    });
     expect(describeError(error)["stack"]).toContain("operations.test.ts");
     expect(describeError("text")).toEqual({ type: "string" });
+  });
+
+  test("keeps the message of a fault that only names properties", () => {
+    const message = "Cannot read properties of undefined (reading 'ports')";
+    expect(describeFault(new TypeError(message))).toMatchObject({ type: "TypeError", message });
+    expect(describeFault(5)).toEqual({ type: "number" });
   });
 });

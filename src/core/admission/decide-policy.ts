@@ -21,14 +21,15 @@ export function decidePolicy(request: AdmissionRequest, object: KubernetesObject
   const { readable, findings: ownFindings } = compilePolicy(withNamespace(object, request.namespace));
   const findings = sortFindings(readable ? [...ownFindings, ...inTheWorld(readable, world)] : ownFindings);
   const denied = findings.some((item) => item.severity === "deny");
+  const { mode } = modeOf(request.namespace, world);
   const name = request.name || `${object.metadata?.generateName ?? ""}*`;
   return {
     allowed: !denied,
     patch: [],
     findings,
-    warnings: warningTexts(findings, undefined),
+    warnings: mode === "audit" ? [] : warningTexts(findings, undefined),
     message: denied ? denialText(`ResiliencePolicy ${request.namespace}/${name}`, findings) : "",
-    mode: modeOf(request.namespace, world).mode,
+    mode,
   };
 }
 
