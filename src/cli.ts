@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import { readInput } from "./cli/input.ts";
 import { locate, OUTPUT_FORMATS, type OutputFormat, render } from "./cli/output.ts";
@@ -13,6 +14,8 @@ import { LOG_LEVELS } from "./observe/levels.ts";
 const MESH_HELP = "linkerd or istio (default: what the namespace shows, else linkerd)";
 const MESH_VERSION_HELP = "version of Linkerd (default: the newest known)";
 const EXIT_DENIED = 1;
+const EXIT_FAILED = 1;
+/** Bad usage, unreadable input, or a bug of ours: nothing was reviewed, and 1 would say that something was denied. */
 const EXIT_USAGE = 2;
 
 interface ReviewFlags {
@@ -24,9 +27,15 @@ interface ReviewFlags {
   readonly meshVersion?: string;
 }
 
+function version(): string {
+  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { readonly version: string }).version;
+}
+
 function program(): Command {
   const fairlead = new Command("fairlead")
     .description("Keeps service-mesh resilience right at the moment it is written.")
+    .version(version(), "-V, --version", "print the version")
     .showHelpAfterError("(add --help for the flags)")
     .exitOverride();
   fairlead.addCommand(serveCommand());
@@ -105,6 +114,16 @@ function review(flags: ReviewFlags): void {
   if (reviews.some(({ result }) => !result.allowed)) process.exitCode = EXIT_DENIED;
 }
 
+/** What only a mistake of ours brings about keeps its stack trace. */
+function isBug(error: Error): boolean {
+  return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
+}
+
+// A reader that has seen enough (`fairlead review ... | head`) is no error; the exit status stays the verdict.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
+
 try {
   await program().parseAsync();
 } catch (error) {
@@ -114,7 +133,11 @@ try {
   } else if (error instanceof UsageError) {
     process.stderr.write(`fairlead: ${error.message}\n`);
     process.exitCode = EXIT_USAGE;
+  } else if (error instanceof Error && !isBug(error)) {
+    process.stderr.write(`fairlead: ${error.message}\n`);
+    process.exitCode = EXIT_FAILED;
   } else {
-    throw error;
+    console.error(error);
+    process.exitCode = EXIT_USAGE;
   }
 }

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { request } from "node:https";
 import type { Logger } from "pino";
 import { excludedNamespaces, type ServeConfig } from "./config.ts";
 import { Certificates, type ServedCertificate } from "./controller/certificates.ts";
@@ -13,9 +12,10 @@ import {
 } from "./core/admission/registration.ts";
 import { compilePolicy } from "./core/intent/policy.ts";
 import { FAIRLEAD_GROUP, TARGET_KINDS } from "./core/names.ts";
-import { answer } from "./http/admission.ts";
+import { answer, type Answer, type Door } from "./http/admission.ts";
 import { type OperationsServer, startOperationsServer } from "./http/operations.ts";
 import { Readiness } from "./http/readiness.ts";
+import { selfReview } from "./http/self-review.ts";
 import { type AdmissionServer, startAdmissionServer } from "./http/server.ts";
 import { ApiError } from "./k8s/api-error.ts";
 import { ClusterWriter } from "./k8s/apply.ts";
@@ -30,7 +30,7 @@ import { createMetrics, type Metrics } from "./observe/metrics.ts";
 const ADMISSION_SERVICE = "fairlead-admission";
 /** The Secret with the unguessable part of the admission paths, shared by all replicas. */
 const PATH_SECRET = "fairlead-path";
-/** 128 bits: nobody guesses it (design section 3). */
+/** 128 bits: nobody guesses it (docs/architecture.md). */
 const PATH_SECRET_BYTES = 16;
 
 /** A running Fairlead, both roles in one process. */
@@ -53,6 +53,10 @@ interface Parts {
   readonly metrics: Metrics;
   readonly configurations: WebhookConfigurations;
   readonly secrets: Secrets;
+  /** The part of the admission paths that nobody can guess. */
+  readonly pathSecret: string;
+  /** What stands behind the two paths. */
+  readonly answer: (door: Door, body: Buffer) => Answer;
 }
 
 /** Composition root of the server: constructs every part, starts them in the order in which each needs the ones before. */
@@ -60,7 +64,7 @@ export async function startFairlead(config: ServeConfig, log: Logger): Promise<F
   let served: ServedCertificate | undefined;
   let server: AdmissionServer | undefined;
   const parts = await construct(config, log, () => served?.notAfterMs);
-  const { store, readiness, secrets, configurations, client } = parts;
+  const { store, readiness, secrets, configurations, client, pathSecret } = parts;
   const operations = await startOperations(parts);
   const certificates = new Certificates({
     secrets,
@@ -81,16 +85,14 @@ export async function startFairlead(config: ServeConfig, log: Logger): Promise<F
   const resync = new Resync({ store, writer: new ClusterWriter({ client }), planTarget, log });
   const stop = async (): Promise<void> => {
     readiness.drain();
-    await resync.stop();
-    await certificates.stop();
+    // Before the port closes: what resync has under way is injected by our own webhook.
+    await Promise.all([resync.stop(), certificates.stop()]);
     await server?.drain(config.drain);
     await store.stop();
     await operations.close();
     client.close();
   };
   try {
-    if (config.register) await ensureNamespace(client, config.namespace);
-    const pathSecret = await sharedPathSecret(secrets);
     store.start();
     await certificates.start();
     if (served === undefined)
@@ -98,11 +100,18 @@ export async function startFairlead(config: ServeConfig, log: Logger): Promise<F
     readiness.pass("certificateLoaded");
     await store.whenSynced();
     readiness.pass("cachesSynced");
-    server = await startServer(parts, served, pathSecret);
+    server = await startServer(parts, served);
     const admissionUrl = config.url ?? `https://127.0.0.1:${server.port}`;
-    await selfReview({ port: server.port, pathSecret, certificate: served });
+    await selfReview({
+      // An address for all interfaces is one to listen on; loopback is among them.
+      host: config.host ?? "127.0.0.1",
+      port: server.port,
+      pathSecret,
+      caPem: served.bundlePem,
+      ...(config.clientCaPem !== undefined && { inProcess: parts.answer }),
+    });
     readiness.pass("selfReview");
-    if (config.register) await register({ parts, admissionUrl, pathSecret, certificate: served });
+    if (config.register) await register(parts, admissionUrl, served);
     await certificates.check();
     await resync.start();
     log.info({ admission: admissionUrl, operations: operations.port }, "ready");
@@ -119,6 +128,9 @@ async function construct(
   certificateNotAfterMs: () => number | undefined,
 ): Promise<Parts> {
   const client = new KubernetesClient(await loadCluster({ kubeconfig: config.kubeconfig, env: config.env }));
+  if (config.register) await ensureNamespace(client, config.namespace);
+  const secrets = new Secrets(client, config.namespace);
+  const pathSecret = await sharedPathSecret(secrets);
   const store = new ClusterStore({
     client,
     compilePolicy,
@@ -139,15 +151,18 @@ async function construct(
     nowMs: Date.now,
     processMetrics: true,
   });
+  const deps = { decide, world: store, log, metrics, monotonicMs: () => performance.now() };
   return {
     config,
     log,
     client,
     store,
     metrics,
+    answer: (door, body) => answer(door, body, deps),
     readiness: new Readiness(),
-    configurations: new WebhookConfigurations(client, REGISTRATION_NAME),
-    secrets: new Secrets(client, config.namespace),
+    configurations: new WebhookConfigurations(client, REGISTRATION_NAME, admissionPaths(pathSecret)),
+    secrets,
+    pathSecret,
   };
 }
 
@@ -171,11 +186,9 @@ function startOperations({ config, readiness, metrics, store, log }: Parts): Pro
 }
 
 function startServer(
-  { config, store, log, metrics }: Parts,
+  { config, log, metrics, pathSecret, answer }: Parts,
   pair: ServedCertificate,
-  pathSecret: string,
 ): Promise<AdmissionServer> {
-  const deps = { decide, world: store, log, metrics, monotonicMs: () => performance.now() };
   return startAdmissionServer({
     certPem: pair.certPem,
     keyPem: pair.keyPem,
@@ -183,7 +196,7 @@ function startServer(
     pathSecret,
     ...(config.host !== undefined && { host: config.host }),
     ...(config.clientCaPem !== undefined && { clientCaPem: config.clientCaPem }),
-    answer: (door, body) => answer(door, body, deps),
+    answer,
     log,
     metrics,
   });
@@ -192,7 +205,9 @@ function startServer(
 /** The names under which the API server may reach us: the Service of the chart, and the host of `--url`. */
 function servingNames(config: ServeConfig): readonly string[] {
   const service = `${ADMISSION_SERVICE}.${config.namespace}.svc`;
-  return [service, "localhost", "127.0.0.1", ...(config.url === undefined ? [] : [new URL(config.url).hostname])];
+  // A URL has brackets around an IPv6 address, a certificate has none.
+  const host = config.url === undefined ? [] : [new URL(config.url).hostname.replace(/^\[(.*)\]$/, "$1")];
+  return [...new Set([service, "localhost", "127.0.0.1", ...host])];
 }
 
 async function ensureNamespace(client: KubernetesClient, name: string): Promise<void> {
@@ -204,13 +219,17 @@ async function ensureNamespace(client: KubernetesClient, name: string): Promise<
   }
 }
 
-/** Reads the shared secret, or makes it; of two replicas that make it at once, one reads the other's. */
+/**
+ * Reads the shared secret, or makes it, also in a Secret that was created empty; of two replicas that make it at once,
+ * one reads the other's.
+ */
 async function sharedPathSecret(secrets: Secrets): Promise<string> {
-  const existing = (await secrets.read(PATH_SECRET))?.data["path"];
-  if (existing !== undefined) return existing;
+  const existing = await secrets.read(PATH_SECRET);
+  if (existing?.data["path"]) return existing.data["path"];
   const path = randomBytes(PATH_SECRET_BYTES).toString("hex");
   try {
-    await secrets.write(PATH_SECRET, { labels: {}, data: { path } }, undefined);
+    const { labels = {}, data = {} } = existing ?? {};
+    await secrets.write(PATH_SECRET, { labels, data: { ...data, path } }, existing);
     return path;
   } catch (error) {
     if (error instanceof ApiError && error.status === 409) return sharedPathSecret(secrets);
@@ -218,66 +237,23 @@ async function sharedPathSecret(secrets: Secrets): Promise<string> {
   }
 }
 
-interface RegisterInput {
-  readonly parts: Parts;
-  readonly admissionUrl: string;
-  readonly pathSecret: string;
-  readonly certificate: ServedCertificate;
+function admissionPaths(secret: string): { readonly mutate: string; readonly validate: string } {
+  return { mutate: `/mutate/${secret}`, validate: `/validate/${secret}` };
 }
 
 /** Only after the server has answered a review of its own: a webhook that is registered too early refuses writes. */
-async function register({ parts, admissionUrl, pathSecret, certificate }: RegisterInput): Promise<void> {
-  const { config, configurations } = parts;
+async function register(
+  { config, configurations, pathSecret }: Parts,
+  url: string,
+  certificate: ServedCertificate,
+): Promise<void> {
   const options = {
-    clientConfig: { url: admissionUrl },
-    paths: { mutate: `/mutate/${pathSecret}`, validate: `/validate/${pathSecret}` },
+    clientConfig: { url },
+    paths: admissionPaths(pathSecret),
     caBundle: Buffer.from(certificate.bundlePem).toString("base64"),
     fairleadNamespace: config.namespace,
     failurePolicy: { services: config.failurePolicy, routes: config.failurePolicy },
   };
   await configurations.register(mutatingWebhookConfiguration(options));
   await configurations.register(validatingWebhookConfiguration(options));
-}
-
-const SELF_REVIEW = JSON.stringify({
-  apiVersion: "admission.k8s.io/v1",
-  kind: "AdmissionReview",
-  request: {
-    uid: "self-review",
-    kind: { group: "", version: "v1", kind: "Service" },
-    operation: "CREATE",
-    namespace: "default",
-    name: "self-review",
-    object: { apiVersion: "v1", kind: "Service", metadata: { name: "self-review", namespace: "default" } },
-  },
-});
-const SELF_REVIEW_TIMEOUT_MS = 5_000;
-
-/** Asks our own port as the API server will: certificate, path and evaluator must all work. */
-async function selfReview(target: {
-  readonly port: number;
-  readonly pathSecret: string;
-  readonly certificate: ServedCertificate;
-}): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const asked = request(
-    {
-      host: "127.0.0.1",
-      port: target.port,
-      path: `/validate/${target.pathSecret}`,
-      method: "POST",
-      ca: target.certificate.bundlePem,
-      headers: { "content-type": "application/json", "content-length": SELF_REVIEW.length, connection: "close" },
-      timeout: SELF_REVIEW_TIMEOUT_MS,
-    },
-    (response) => {
-      response.resume();
-      response.once("end", () => resolve(response.statusCode ?? 0));
-    },
-  );
-  asked.once("timeout", () => asked.destroy(new Error(`no answer within ${SELF_REVIEW_TIMEOUT_MS} ms`)));
-  asked.once("error", reject);
-  asked.end(SELF_REVIEW);
-  const status = await promise;
-  if (status !== 200) throw new Error(`Cannot serve: the self-review was answered with HTTP ${status}, wanted 200`);
 }

@@ -3,7 +3,7 @@ import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
 import { FAIRLEAD_GROUP, targetKindOf } from "../core/names.ts";
 import type { NamespaceInfo, ServiceProfileInfo, TargetKey, World, WorldDefaults } from "../core/world.ts";
 
-/** A world made of the objects of some files (design section 5). Of two objects with one name the later one counts. */
+/** A world made of the objects of some files (docs/review.md). Of two objects with one name the later one counts. */
 export class FileWorld implements World {
   readonly defaults: WorldDefaults;
   readonly #namespaces = new Map<string, NamespaceInfo>();
@@ -24,10 +24,18 @@ export class FileWorld implements World {
     if (kind === "Namespace" && group === "") {
       this.#namespaces.set(name, { name, labels: metadata?.labels ?? {}, annotations: metadata?.annotations ?? {} });
     } else if (targetKindOf(group, kind)) {
-      mapIn(this.#targets, namespace).set(`${group}/${kind}/${name}`, object);
+      this.update(object);
     } else if (kind === "ServiceProfile" && group === "linkerd.io") {
       this.#profiles.push({ namespace, name, active: isActiveProfile(object) });
     }
+  }
+
+  /** Puts a Service or route in the place of the one of its name; other kinds are left out. */
+  update(object: KubernetesObject): void {
+    const { kind = "", apiVersion = "", metadata } = object;
+    const group = groupOf(apiVersion);
+    if (targetKindOf(group, kind) === undefined) return;
+    mapIn(this.#targets, namespaceOf(object)).set(`${group}/${kind}/${metadata?.name ?? ""}`, object);
   }
 
   /** Takes a policy into the world. Only accepted ones belong there. */
@@ -72,7 +80,7 @@ function mapIn<T>(maps: Map<string, Map<string, T>>, key: string): Map<string, T
   return found;
 }
 
-/** A ServiceProfile without routes and destination overrides is harmless (meshes.md 1.6). */
+/** A ServiceProfile without routes and destination overrides is harmless (docs/linkerd.md, When nothing applies). */
 function isActiveProfile(object: KubernetesObject): boolean {
   const spec = object.spec as
     | { readonly routes?: readonly unknown[]; readonly dstOverrides?: readonly unknown[] }

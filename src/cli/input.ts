@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { isMap, isScalar, LineCounter, parseAllDocuments, type Document } from "yaml";
@@ -40,11 +41,18 @@ function filesOf(name: string, options: InputOptions): readonly SourceFile[] {
   const path = resolve(options.baseDirectory, name);
   const isDirectory = reading(name, () => statSync(path)).isDirectory();
   if (!isDirectory) return [{ name, bytes: reading(name, () => readFileSync(path)) }];
-  return reading(name, () => readdirSync(path, { recursive: options.recursive, withFileTypes: true }))
-    .filter((entry) => entry.isFile() && EXTENSIONS.some((extension) => entry.name.endsWith(extension)))
-    .map((entry) => join(entry.parentPath, entry.name))
-    .sort()
-    .map((file) => ({ name: join(name, file.slice(path.length + 1)), bytes: reading(file, () => readFileSync(file)) }));
+  return (
+    reading(name, () => readdirSync(path, { recursive: options.recursive, withFileTypes: true }))
+      .filter((entry) => EXTENSIONS.some((extension) => entry.name.endsWith(extension)))
+      .map((entry) => join(entry.parentPath, entry.name))
+      // A link counts as the file that it leads to: a mounted ConfigMap holds nothing else.
+      .filter((file) => reading(file, () => statSync(file)).isFile())
+      .sort()
+      .map((file) => ({
+        name: join(name, file.slice(path.length + 1)),
+        bytes: reading(file, () => readFileSync(file)),
+      }))
+  );
 }
 
 function reading<T>(name: string, read: () => T): T {
@@ -63,7 +71,7 @@ function objectsOf(file: SourceFile): readonly InputObject[] {
   return documents.flatMap((document) => {
     const at = (offset: number): string => `${file.name}:${lines.linePos(offset).line}`;
     const [problem] = document.errors;
-    if (problem) throw new UsageError(`${at(problem.pos[0])}: ${problem.message.split("\n")[0]}`);
+    if (problem) throw new UsageError(`${at(problem.pos[0])}: ${withoutPlace(problem.message)}`);
     if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) return [];
     const start = document.contents.range[0];
     const value = converted(document, at(start));
@@ -71,22 +79,25 @@ function objectsOf(file: SourceFile): readonly InputObject[] {
   });
 }
 
-function textOf(file: SourceFile): string {
-  try {
-    if (file.bytes.includes(0)) throw new TypeError("it contains NUL bytes");
-    return new TextDecoder("utf-8", { fatal: true }).decode(file.bytes);
-  } catch (error) {
-    const line = file.bytes
-      .subarray(0, Math.max(0, file.bytes.indexOf(0)))
-      .toString("latin1")
-      .split("\n").length;
-    throw new UsageError(`${file.name}:${line}: Not a text file; YAML or JSON in UTF-8 is wanted`, { cause: error });
-  }
+/** The parser says the place again, and shows the text around it on the lines after. */
+function withoutPlace(message: string): string {
+  return message.replace(/(?: at line \d+, column \d+)?:?\n[\s\S]*$/, "");
+}
+
+function textOf({ name, bytes }: SourceFile): string {
+  const isText = (part: Buffer): boolean => !part.includes(0) && isUtf8(part);
+  if (isText(bytes)) return new TextDecoder().decode(bytes);
+  const lines = bytes.toString("latin1").split("\n");
+  const line = lines.findIndex((text) => !isText(Buffer.from(text, "latin1"))) + 1;
+  throw new UsageError(`${name}:${line}: Not a text file; YAML or JSON in UTF-8 is wanted`);
 }
 
 function converted(document: Document.Parsed, at: string): unknown {
-  if (!isMap(document.contents))
-    throw new UsageError(`${at}: Found ${kindOfValue(document.toJS())}, wanted a Kubernetes object`);
+  // Only a scalar is converted for the message: in a list there may be more aliases than the parser expands.
+  if (!isMap(document.contents)) {
+    const found = isScalar(document.contents) ? kindOfValue(document.contents.value) : "a list";
+    throw new UsageError(`${at}: Found ${found}, wanted a Kubernetes object`);
+  }
   try {
     return document.toJS();
   } catch (error) {
@@ -96,12 +107,13 @@ function converted(document: Document.Parsed, at: string): unknown {
 
 function unwrapped(value: unknown, at: string): readonly KubernetesObject[] {
   const object = checkedObject(value, at);
-  const items = (object as { readonly items?: unknown }).items;
+  const isList = object.kind === "List" && object.apiVersion === "v1";
+  const items = (object as { readonly items?: unknown }).items ?? (isList ? [] : undefined);
   if (!object.kind?.endsWith("List") || !Array.isArray(items)) return [object];
   return items.flatMap((item) => unwrapped(item, at));
 }
 
-/** The API server refuses such an object before any webhook is asked. */
+/** The API server refuses such an object before any webhook is asked; to it a null name is none. */
 function checkedObject(value: unknown, at: string): KubernetesObject {
   if (!isRecord(value)) throw new UsageError(`${at}: Found ${kindOfValue(value)}, wanted a Kubernetes object`);
   for (const field of ["apiVersion", "kind"]) {
@@ -112,7 +124,8 @@ function checkedObject(value: unknown, at: string): KubernetesObject {
   if (!isRecord(metadata)) throw new UsageError(`${at}: Found ${kindOfValue(metadata)} as metadata, wanted a map`);
   for (const field of ["name", "namespace", "generateName"]) {
     const found = metadata[field];
-    if (found !== undefined && typeof found !== "string")
+    if (found === null) delete metadata[field];
+    else if (found !== undefined && typeof found !== "string")
       throw new UsageError(`${at}: Found ${kindOfValue(found)} as metadata.${field}, wanted a string`);
   }
   for (const field of ["annotations", "labels"]) checkStringMap(metadata[field], `metadata.${field}`, at);

@@ -1,4 +1,6 @@
 import { styleText } from "node:util";
+import { escapePointer } from "../core/admission/patch.ts";
+import type { PatchOperation } from "../core/admission/review.ts";
 import type { InputObject } from "./input.ts";
 import { renderJunit } from "./output-junit.ts";
 import { renderSarif } from "./output-sarif.ts";
@@ -50,18 +52,21 @@ function renderTable(reviews: readonly Review[], colour: boolean): string {
   for (const [index, { result, message }] of reviews.entries()) {
     const row = line(rows[index] ?? []);
     lines.push(paint(result.allowed ? "green" : "red", row));
-    lines.push(
-      ...result.patch.map(
-        (operation) =>
-          `  ${operation.op} ${operation.path}${"value" in operation ? ` = ${JSON.stringify(operation.value)}` : ""}`,
-      ),
-    );
+    lines.push(...result.patch.flatMap(describeOperation));
     lines.push(...result.warnings.map((warning) => paint("yellow", `  Warning: ${warning}`)));
     if (message !== "") lines.push(...message.split("\n").map((text) => paint("red", `  ${text}`)));
   }
   const denied = reviews.filter(({ result }) => !result.allowed).length;
   lines.push("", `${reviews.length} reviewed, ${denied} denied`);
   return `${lines.join("\n")}\n`;
+}
+
+/** One line a key, also where a whole map is added. */
+function describeOperation(operation: PatchOperation): readonly string[] {
+  if (operation.op === "remove") return [`  remove ${operation.path}`];
+  const { op, path, value } = operation;
+  if (typeof value !== "object" || value === null) return [`  ${op} ${path} = ${JSON.stringify(value)}`];
+  return Object.entries(value).map(([key, text]) => `  ${op} ${path}/${escapePointer(key)} = ${JSON.stringify(text)}`);
 }
 
 function verdictOf(result: Review["result"]): string {

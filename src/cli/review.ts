@@ -1,6 +1,6 @@
 import { applyPatch } from "rfc6902";
 import { decide } from "../core/admission/decide.ts";
-import type { AdmissionRequest, PatchOperation } from "../core/admission/review.ts";
+import type { AdmissionRequest, PatchOperation, Verdict } from "../core/admission/review.ts";
 import { type Finding, sortFindings } from "../core/finding.ts";
 import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
 import { FAIRLEAD_GROUP } from "../core/names.ts";
@@ -40,7 +40,12 @@ export function reviewObjects(objects: readonly KubernetesObject[], defaults: Wo
     (object) => isPolicy(object) && decide(requestFor(object, "validate"), world).allowed,
   );
   for (const policy of accepted) world.accept(policy);
-  return objects.filter((object) => !belongsToTheWorldOnly(object)).map((object) => reviewObject(object, world));
+  const mutated = objects
+    .filter((object) => !belongsToTheWorldOnly(object))
+    .map((object) => mutateObject(object, world));
+  // What is injected into one target may matter to another: a route is judged beside its Service as it would be stored.
+  for (const { stored } of mutated) world.update(stored);
+  return mutated.map((item) => judge(item, world));
 }
 
 /** Namespaces, rules and exceptions are context, not subjects. */
@@ -50,10 +55,20 @@ function belongsToTheWorldOnly(object: KubernetesObject): boolean {
   return group === FAIRLEAD_GROUP && (object.kind === "AdmissionRule" || object.kind === "RuleException");
 }
 
-function reviewObject(object: KubernetesObject, world: World): Review {
+interface Mutated {
+  readonly object: KubernetesObject;
+  readonly mutation: Verdict;
+  readonly stored: KubernetesObject;
+}
+
+function mutateObject(object: KubernetesObject, world: World): Mutated {
   const mutation = decide(requestFor(object, "mutate"), world);
   const stored = structuredClone(object);
   applyPatch(stored, [...mutation.patch]);
+  return { object, mutation, stored };
+}
+
+function judge({ object, mutation, stored }: Mutated, world: World): Review {
   const judgement = decide(requestFor(stored, "validate"), world);
   return {
     object,

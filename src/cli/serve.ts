@@ -4,6 +4,7 @@ import type { FailurePolicy } from "../core/admission/registration.ts";
 import { startFairlead } from "../main.ts";
 import type { LogLevel } from "../observe/levels.ts";
 import { createLog } from "../observe/log.ts";
+import { UsageError } from "../usage-error.ts";
 
 /** The flags of `fairlead serve`, as commander hands them over. */
 export interface ServeFlags {
@@ -24,13 +25,18 @@ export interface ServeFlags {
 /** Endpoints forget a terminating pod within a few seconds; writes in flight end within the webhooks' 3 s. */
 const DRAIN = { serveMs: 5_000, inFlightMs: 5_000 };
 
-/** Serves until SIGTERM or SIGINT, then drains. */
+/** Serves until SIGTERM or SIGINT, then drains. Before the start is over there is nothing to drain. */
 export async function serve(flags: ServeFlags): Promise<void> {
+  const config = configOf(flags);
   const { log, flush } = createLog({ level: flags.logLevel });
   process.once("exit", flush);
   const stopped = Promise.withResolvers<string>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopped.resolve(signal));
-  const fairlead = await startFairlead(configOf(flags), log);
+  const fairlead = await Promise.race([startFairlead(config, log), stopped.promise]);
+  if (typeof fairlead === "string") {
+    log.warn({ signal: fairlead }, "stopped while starting");
+    process.exit();
+  }
   const signal = await stopped.promise;
   log.info({ signal }, "draining");
   await fairlead.stop();
@@ -38,7 +44,8 @@ export async function serve(flags: ServeFlags): Promise<void> {
 
 function configOf(flags: ServeFlags): ServeConfig {
   return {
-    kubeconfig: flags.kubeconfig ?? process.env["KUBECONFIG"],
+    // An empty variable counts as none, as kubectl has it.
+    kubeconfig: flags.kubeconfig ?? (process.env["KUBECONFIG"] || undefined),
     env: process.env,
     namespace: flags.namespace,
     host: flags.host,
@@ -49,7 +56,15 @@ function configOf(flags: ServeFlags): ServeConfig {
     mesh: flags.mesh === undefined ? undefined : parseMesh(flags.mesh),
     meshVersion: parseMeshVersion(flags.meshVersion),
     failurePolicy: flags.failurePolicy,
-    clientCaPem: flags.clientCa === undefined ? undefined : readFileSync(flags.clientCa, "utf8"),
+    clientCaPem: flags.clientCa === undefined ? undefined : readCa(flags.clientCa),
     drain: DRAIN,
   };
+}
+
+function readCa(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new UsageError(`Cannot read --client-ca ${file}: ${(error as Error).message}`, { cause: error });
+  }
 }

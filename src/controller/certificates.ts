@@ -1,4 +1,6 @@
 import type { Logger } from "pino";
+import { isConflict } from "../k8s/apply.ts";
+import { describeError } from "../k8s/ports.ts";
 import type { Secret, Secrets } from "../k8s/secrets.ts";
 import type { WebhookConfigurations } from "../k8s/webhook-configurations.ts";
 import { BundleSightings, type CertificateAction, type CertificatePlan, planCertificates } from "./certificate-plan.ts";
@@ -46,7 +48,7 @@ export class Certificates {
   readonly #options: CertificatesOptions;
   readonly #sightings = new BundleSightings();
   #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> = Promise.resolve();
+  #running: Promise<unknown> = Promise.resolve();
   #served = "";
   #stopped = false;
 
@@ -66,8 +68,15 @@ export class Certificates {
     await this.#running;
   }
 
-  /** Plans and carries out until nothing is left to do. One action that fails does not hold the others up. */
-  async check(): Promise<CertificatePlan> {
+  /** Plans and carries out until nothing is left to do; after the check that is under way, if there is one. */
+  check(): Promise<CertificatePlan> {
+    const next = this.#running.then(() => this.#bringInLine());
+    this.#running = next.catch(() => undefined);
+    return next;
+  }
+
+  /** One action that fails does not hold the others up. */
+  async #bringInLine(): Promise<CertificatePlan> {
     for (let step = 0; step < STEPS_MAX; step += 1) {
       const { stored, secrets } = await this.#read();
       this.#serve(stored);
@@ -84,6 +93,8 @@ export class Certificates {
           // Each action is safe on the state that it was planned on, so the next one is planned anew.
           break;
         } catch (error) {
+          // Another replica, or a person, was first: what they wrote is planned on.
+          if (isConflict(error)) break;
           errors.push(error);
         }
       }
@@ -92,8 +103,10 @@ export class Certificates {
         this.#options.onSettled(isInEveryBundle(stored));
         return plan;
       }
-      if (errors.length === open.length)
-        throw new AggregateError(errors, `Cannot ${open.map((action) => action.type).join(", ")}`);
+      if (errors.length === open.length) {
+        const failed = open.map((action, index) => `${action.type} (${describeError(errors[index])})`);
+        throw new AggregateError(errors, `Cannot keep the certificates right: ${failed.join(", ")}`);
+      }
     }
     throw new Error(`Certificates did not settle in ${STEPS_MAX} steps`);
   }
@@ -102,9 +115,7 @@ export class Certificates {
     if (this.#stopped) return;
     const dueMs = (plan?.nextCheckMs ?? 0) - this.#options.nowMs();
     const delayMs = plan === undefined ? CHECK_INTERVAL_MAX_MS : Math.min(CHECK_INTERVAL_MAX_MS, Math.max(dueMs, 0));
-    this.#timer = setTimeout(() => {
-      this.#running = this.#checkAgain();
-    }, delayMs);
+    this.#timer = setTimeout(() => void this.#checkAgain(), delayMs);
     this.#timer.unref();
   }
 
@@ -159,9 +170,9 @@ export class Certificates {
     const certPem = stored.leaf?.data["tls.crt"] ?? "";
     const bundlePem = [authority.value.current, ...authority.value.previous].map((ca) => ca.pem).join("");
     if (this.#served === certPem + bundlePem) return;
-    this.#served = certPem + bundlePem;
     const keyPem = stored.leaf?.data["tls.key"] ?? "";
     this.#options.onServed({ certPem, keyPem, bundlePem, notAfterMs: leaf.value.certificate.notAfterMs });
+    this.#served = certPem + bundlePem;
   }
 }
 

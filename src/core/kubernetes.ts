@@ -80,6 +80,15 @@ export function groupOf(apiVersion: string): string {
   return slash < 0 ? "" : apiVersion.slice(0, slash);
 }
 
+/**
+ * The records of a list. What a webhook sees of a custom resource has not passed its schema yet, so where a list is
+ * wanted anything may be found; the API server refuses it after us.
+ */
+export function recordsIn<T extends object>(list: readonly T[] | undefined): readonly T[] {
+  if (!Array.isArray(list)) return [];
+  return (list as readonly T[]).filter((item) => typeof item === "object" && item !== null);
+}
+
 const NO_STRINGS: StringMap = Object.freeze({});
 
 export function annotationsOf(object: KubernetesObject): StringMap {

@@ -6,6 +6,8 @@ export const WARNING_LENGTH_MAX = 200;
 export const ANNOTATIONS_BYTES_MAX = 256 * 1024;
 /** Longest found value that a message repeats; longer ones are cut. */
 export const QUOTED_LENGTH_MAX = 60;
+/** So many problems of one record are reported; a forged one may hold thousands, and all have the same fix. */
+export const RECORD_PROBLEMS_MAX = 8;
 /** Hexadecimal digits of a revision: 48 bits of SHA-256, one collision in 16 million revisions of one policy. */
 export const REVISION_LENGTH = 12;
 /** Targets of a policy that are checked while it is admitted; the rest shows when they are written. */

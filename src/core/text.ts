@@ -2,14 +2,23 @@ import { QUOTED_LENGTH_MAX } from "./limits.ts";
 
 /** A found value as messages show it: quoted on one line, control characters escaped, cut when long. */
 export function quote(value: string): string {
-  const shown = value.length > QUOTED_LENGTH_MAX ? `${value.slice(0, QUOTED_LENGTH_MAX)}…` : value;
-  return JSON.stringify(shown);
+  return JSON.stringify(cut(value));
+}
+
+/** Cut when long. */
+export function cut(text: string): string {
+  return text.length > QUOTED_LENGTH_MAX ? `${text.slice(0, QUOTED_LENGTH_MAX)}…` : text;
 }
 
 /** `a`, `a and b`, `a, b and c`. */
 export function list(items: readonly string[]): string {
   if (items.length < 2) return items.join("");
   return `${items.slice(0, -1).join(", ")} and ${items[items.length - 1]}`;
+}
+
+/** `an HTTPRoute`, `a Service`. */
+export function withArticle(kind: string): string {
+  return kind === "HTTPRoute" ? `an ${kind}` : `a ${kind}`;
 }
 
 /** Milliseconds for people: the largest unit that divides them. */

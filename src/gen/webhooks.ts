@@ -2,7 +2,7 @@ import { mutatingWebhookConfiguration, validatingWebhookConfiguration } from "..
 import { toYaml } from "./yaml.ts";
 
 const COMMENT = [
-  "The paths and the missing caBundle are placeholders: the controller patches both to its certificate and to paths that",
+  "The paths and the missing caBundle are placeholders: Fairlead writes its own CA and the paths, which",
   "cannot be guessed. It never creates these two objects.",
 ];
 

@@ -49,7 +49,7 @@ function review(door: Door, body: Buffer, deps: AdmissionDeps): Outcome {
   }
   const { request } = decoded;
   const { uid } = request;
-  // No webhook registers DELETE or CONNECT (design 2.2); if one is asked all the same, it stands in nobody's way.
+  // No webhook registers DELETE or CONNECT (docs/policy.md); if one is asked all the same, it stands in nobody's way.
   if (request.object === undefined || request.operation === "DELETE" || request.operation === "CONNECT") {
     return { status: 200, body: reviewBody(uid, true, ""), decision: "skipped", uid, request };
   }

@@ -1,4 +1,4 @@
-/** What must hold once before the replica takes traffic (design section 3). */
+/** What must hold once before the replica takes traffic (docs/architecture.md). */
 export const READINESS_CHECKS = ["cachesSynced", "certificateLoaded", "certificateInBundle", "selfReview"] as const;
 export type ReadinessCheck = (typeof READINESS_CHECKS)[number];
 

@@ -1,5 +1,12 @@
 import type { IncomingMessage } from "node:http";
 
+interface Answer {
+  readonly status: number;
+  readonly reason: string;
+  readonly message: string;
+  readonly retryAfterSeconds?: number | undefined;
+}
+
 /** The API server answered with something other than 2xx. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
@@ -8,8 +15,8 @@ export class ApiError extends Error {
   readonly reason: string;
   readonly retryAfterSeconds: number | undefined;
 
-  constructor(answer: { status: number; reason: string; message: string; retryAfterSeconds?: number | undefined }) {
-    super(answer.message);
+  constructor(answer: Answer, options?: ErrorOptions) {
+    super(answer.message, options);
     this.status = answer.status;
     this.reason = answer.reason;
     this.retryAfterSeconds = answer.retryAfterSeconds;

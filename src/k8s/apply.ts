@@ -1,9 +1,8 @@
 import type { Action } from "../core/action.ts";
 import type { KubernetesObject } from "../core/kubernetes.ts";
 import { REVISION_LABEL, type TargetKind, targetKindOf } from "../core/names.ts";
-import type { TargetKey } from "../core/world.ts";
 import { ApiError } from "./api-error.ts";
-import { type KubernetesClient, type PatchRequest, resourcePath } from "./client.ts";
+import { type KubernetesClient, type ResourceRef, resourcePath } from "./client.ts";
 
 /** Totals since the start and the state now, for metrics. */
 export interface WriteCounters {
@@ -83,28 +82,28 @@ export class ClusterWriter {
       throw new Error(`${action.target.kind} of group "${action.target.group}" is not a target kind`);
     const version = await this.#versionOf(kind);
     try {
-      return await this.#client.patch(this.#request(action, { ...kind, version }));
+      return await this.#send(action, { ...kind, version });
     } catch (error) {
-      if (!(error instanceof ApiError && error.status === 404) || kind.group === "") throw error;
+      if (!isNotFound(error) || kind.group === "") throw error;
       this.#versions.delete(kind);
       const current = await this.#versionOf(kind);
       if (current === version) throw error;
-      return this.#client.patch(this.#request(action, { ...kind, version: current }));
+      return this.#send(action, { ...kind, version: current });
     }
   }
 
-  #request(action: Action, resource: { group: string; resource: string; version: string }): PatchRequest {
+  #send(action: Action, resource: ResourceRef & { readonly version: string }): Promise<KubernetesObject> {
+    const { target, resourceVersion } = action;
     const shared = {
-      path: resourcePath({ ...resource, ...nameOf(action.target) }),
+      path: resourcePath({ ...resource, namespace: target.namespace, name: target.name }),
       query: { fieldManager: FIELD_MANAGER },
       timeoutMs: this.#timeoutMs,
     };
-    if (action.kind === "label") {
-      const { resourceVersion, value } = action;
-      return { ...shared, type: "merge", body: { metadata: { resourceVersion, labels: { [REVISION_LABEL]: value } } } };
+    if (action.kind === "patch") {
+      return this.#client.patchVersion({ ...shared, resourceVersion, operations: action.operations });
     }
-    const test = { op: "test", path: "/metadata/resourceVersion", value: action.resourceVersion };
-    return { ...shared, type: "json", body: [test, ...action.operations] };
+    const body = { metadata: { resourceVersion, labels: { [REVISION_LABEL]: action.value } } };
+    return this.#client.patch({ ...shared, type: "merge", body });
   }
 
   async #versionOf(kind: TargetKind): Promise<string> {
@@ -141,17 +140,12 @@ export class ClusterWriter {
   }
 }
 
-/** A failed precondition: 409 from a merge patch, 422 with the words of the JSON Patch library from a `test` operation. */
+/** The object is no longer the one that the plan was made from. */
 export function isConflict(error: unknown): boolean {
-  if (!(error instanceof ApiError)) return false;
-  return error.status === 409 || (error.status === 422 && error.message.includes("/metadata/resourceVersion"));
+  return error instanceof ApiError && error.status === 409;
 }
 
 /** The object, or its whole kind, does not exist. */
 export function isNotFound(error: unknown): boolean {
   return error instanceof ApiError && error.status === 404;
-}
-
-function nameOf(target: TargetKey): { namespace: string; name: string } {
-  return { namespace: target.namespace, name: target.name };
 }

@@ -42,6 +42,16 @@ export interface PatchRequest {
   readonly timeoutMs?: number;
 }
 
+export interface OperationsRequest {
+  readonly path: string;
+  /** The version that was read; a write to any other version is a conflict. */
+  readonly resourceVersion: string | undefined;
+  /** RFC 6902. */
+  readonly operations: readonly object[];
+  readonly query?: Query;
+  readonly timeoutMs?: number;
+}
+
 export interface ListOptions {
   readonly query?: Query;
   readonly signal?: AbortSignal;
@@ -125,6 +135,25 @@ export class KubernetesClient {
     return objectIn(await this.request({ method: "PATCH", contentType: PATCH_TYPES[type], ...rest }));
   }
 
+  /**
+   * JSON Patch of an object that must still be as it was read, else an {@link ApiError} 409. The API server answers a
+   * failed `test` and any other operation that does not fit with the same 422 and the same words ("the server rejected
+   * our request due to an error in our request"), so the object tells which it was.
+   */
+  async patchVersion(request: OperationsRequest): Promise<KubernetesObject> {
+    const { operations, resourceVersion, ...rest } = request;
+    const test = { op: "test", path: "/metadata/resourceVersion", value: resourceVersion };
+    try {
+      return await this.patch({ ...rest, type: "json", body: [test, ...operations] });
+    } catch (error) {
+      if (!(error instanceof ApiError && error.status === 422)) throw error;
+      const found = (await this.get(request.path)).metadata?.resourceVersion;
+      if (found === resourceVersion) throw error;
+      const message = `The object has changed: found resourceVersion ${found}, want ${resourceVersion}`;
+      throw new ApiError({ status: 409, reason: "Conflict", message }, { cause: error });
+    }
+  }
+
   /** Lists by pages and returns the resourceVersion from which to watch. */
   async list(path: string, options: ListOptions): Promise<string> {
     let restarts = 0;
@@ -156,14 +185,14 @@ export class KubernetesClient {
    * The version under which a resource is served, the group's preferred one first; undefined when it is not served.
    * The preferred version is the group's, so it need not hold the resource (policy.linkerd.io is such a group).
    */
-  async servedVersion(ref: ResourceRef): Promise<string | undefined> {
+  async servedVersion(ref: ResourceRef, signal?: AbortSignal): Promise<string | undefined> {
     if (ref.group === "") return "v1";
-    const group = (await this.#getOrAbsent(`/apis/${ref.group}`)) as GroupBody | undefined;
+    const group = (await this.#getOrAbsent(`/apis/${ref.group}`, signal)) as GroupBody | undefined;
     if (group === undefined) return undefined;
     const preferred = group.preferredVersion?.version;
     const others = (group.versions ?? []).map((entry) => entry.version).filter((version) => version !== preferred);
     for (const version of preferred === undefined ? others : [preferred, ...others]) {
-      const list = (await this.#getOrAbsent(`/apis/${ref.group}/${version}`)) as ResourcesBody | undefined;
+      const list = (await this.#getOrAbsent(`/apis/${ref.group}/${version}`, signal)) as ResourcesBody | undefined;
       if (list?.resources?.some((entry) => entry.name === ref.resource)) return version;
     }
     return undefined;
@@ -185,9 +214,9 @@ export class KubernetesClient {
     return { status: response.statusCode ?? 0, response, text: await readBody(response) };
   }
 
-  async #getOrAbsent(path: string): Promise<unknown> {
+  async #getOrAbsent(path: string, signal: AbortSignal | undefined): Promise<unknown> {
     try {
-      return (await this.request({ method: "GET", path })).body;
+      return (await this.request({ method: "GET", path, signal })).body;
     } catch (error) {
       if (error instanceof ApiError && error.status === 404) return undefined;
       throw error;
@@ -235,7 +264,16 @@ function checked(exchange: Exchange): ApiResponse {
   const { status, response, text } = exchange;
   if (status < 200 || status > 299) throw toError(response, text);
   const json = response.headers["content-type"]?.includes("json") ?? false;
-  return { status, body: json ? (JSON.parse(text) as unknown) : text };
+  return { status, body: json ? parseJson(text) : text };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // V8's own message quotes the text, which may be a Secret: not for a log.
+    throw new Error(`the answer of ${text.length} characters is not JSON`);
+  }
 }
 
 function objectIn(response: ApiResponse): KubernetesObject {

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { RequestOptions } from "node:https";
+import { describeError } from "./ports.ts";
 
 /** What one request needs beside the address. */
 export interface Credentials {
@@ -42,7 +43,10 @@ export async function loadCluster(options: LoadOptions): Promise<Cluster> {
   const host = options.env?.["KUBERNETES_SERVICE_HOST"];
   const port = options.env?.["KUBERNETES_SERVICE_PORT"];
   if (!host || !port) {
-    throw new Error("Cannot find a cluster: no kubeconfig was given and KUBERNETES_SERVICE_HOST is not set");
+    throw new Error(
+      "Cannot find a cluster: no kubeconfig was given and KUBERNETES_SERVICE_HOST is not set; " +
+        "outside a pod, give --kubeconfig or set KUBECONFIG",
+    );
   }
   const directory = options.serviceAccountDir ?? SERVICE_ACCOUNT_DIR;
   const read = async (): Promise<Credentials> => {
@@ -60,7 +64,13 @@ export async function loadCluster(options: LoadOptions): Promise<Cluster> {
 async function loadKubeconfig(file: string): Promise<Cluster> {
   const { KubeConfig } = await import("@kubernetes/client-node");
   const config = new KubeConfig();
-  config.loadFromFile(file);
+  try {
+    config.loadFromFile(file);
+  } catch (error) {
+    // A parser shows the text around a mistake on the lines after the first, and that may be a key.
+    const [problem] = describeError(error).split("\n");
+    throw new Error(`Cannot use kubeconfig ${file}: ${problem}; give one readable file`, { cause: error });
+  }
   const cluster = config.getCurrentCluster();
   if (!cluster?.server) throw new Error(`Cannot use kubeconfig ${file}: its current context names no cluster`);
   if (cluster.proxyUrl) throw new Error(`Cannot use kubeconfig ${file}: proxy-url is not supported`);

@@ -64,9 +64,15 @@ export class Pause {
   }
 }
 
-/** One line for logs; the code of a network error is often in the cause alone. */
+/** Longer texts are cut: an API server may quote a whole object in its answer. */
+const ERROR_LENGTH_MAX = 500;
+
+/** One line for logs; the code of a network error is often in the cause alone, what failed of many in its errors. */
 export function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = error.cause instanceof Error ? error.cause.message : "";
-  return error.message.includes(cause) ? error.message : `${error.message}: ${cause}`;
+  if (!(error instanceof Error)) return String(error).slice(0, ERROR_LENGTH_MAX);
+  const inner = error instanceof AggregateError ? error.errors : [error.cause];
+  const causes = inner.filter((cause) => cause instanceof Error).map((cause) => cause.message);
+  const words = causes.filter((cause) => !error.message.includes(cause));
+  const text = [error.message, ...new Set(words)].filter((part) => part !== "").join(": ");
+  return text.slice(0, ERROR_LENGTH_MAX);
 }

@@ -1,4 +1,5 @@
 import type { KubernetesObject, ObjectMeta, StringMap } from "../core/kubernetes.ts";
+import { RECORD_ANNOTATION } from "../core/names.ts";
 
 /** Everything of Fairlead's own on an object starts with it: labels, the record. */
 const OWN_PREFIX = "fairlead.dev/";
@@ -12,15 +13,23 @@ const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
 export function slim(object: KubernetesObject): KubernetesObject {
   const { status: _status, metadata, ...rest } = object as KubernetesObject & { status?: unknown };
   const { managedFields: _managed, ...kept } = (metadata ?? {}) as ObjectMeta & { managedFields?: unknown };
-  if (kept.annotations?.[LAST_APPLIED] === undefined) return { ...rest, metadata: kept };
-  return { ...rest, metadata: { ...kept, annotations: { ...kept.annotations, [LAST_APPLIED]: "" } } };
+  if (kept.annotations === undefined) return { ...rest, metadata: kept };
+  return { ...rest, metadata: { ...kept, annotations: withoutManifest(kept.annotations) } };
 }
 
-/** What is kept of an object in a namespace that did not opt in: that it exists, and what Fairlead left on it. */
+function withoutManifest(annotations: StringMap): StringMap {
+  return annotations[LAST_APPLIED] === undefined ? annotations : { ...annotations, [LAST_APPLIED]: "" };
+}
+
+/**
+ * What is kept of an object in a namespace that did not opt in: that it exists, and what Fairlead left on it. Where
+ * a record is left, the annotations that it speaks of are kept too: without them nothing could be taken off again.
+ */
 export function reduce(object: KubernetesObject): KubernetesObject {
   const { name, namespace, resourceVersion, deletionTimestamp, labels, annotations } = object.metadata ?? {};
   const ownLabels = ownOnly(labels);
-  const ownAnnotations = ownOnly(annotations);
+  const ownAnnotations =
+    annotations?.[RECORD_ANNOTATION] === undefined ? ownOnly(annotations) : withoutManifest(annotations);
   return {
     ...(object.apiVersion !== undefined && { apiVersion: object.apiVersion }),
     ...(object.kind !== undefined && { kind: object.kind }),

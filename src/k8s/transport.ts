@@ -23,7 +23,7 @@ interface Agents {
   readonly long: Agent;
 }
 
-/** Connections to one API server: node:https, HTTP/1.1, kept alive (the cheapest of those measured; toolchain.md 7). */
+/** Connections to one API server: node:https, HTTP/1.1, kept alive (docs/adr/0005-watching.md). */
 export class Transport {
   readonly #cluster: Cluster;
   readonly #server: URL;
@@ -84,11 +84,13 @@ export class Transport {
     });
   }
 
-  /** One pair of agents for each client certificate; the parsed TLS context is shared by all connections. */
+  /**
+   * One pair of agents for each client certificate; the parsed TLS context is shared by all connections. An earlier
+   * pair is left to end its requests; the server closes its idle connections.
+   */
   #agentsFor(credentials: Credentials): Agents {
     const cert = String(credentials.cert ?? "");
     if (this.#agents?.cert === cert) return this.#agents;
-    this.#agents?.short.destroy();
     const { ca, serverName, insecure } = this.#cluster;
     const secureContext = createSecureContext({ ca, cert: credentials.cert, key: credentials.key });
     const tls = {

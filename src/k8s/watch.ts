@@ -5,6 +5,8 @@ import { ExpiredError, LineSplitter, parseFrame } from "./frames.ts";
 import { backoffDelayMs, type Clock, describeError, Pause, type Random, systemClock } from "./ports.ts";
 import { WATCH_TUNING, type WatchCounters, type WatchOptions, type WatchTuning } from "./watch-options.ts";
 
+class InactivityError extends Error {}
+
 /** How one attempt ended. `absent`: the resource is not served. */
 interface Ending {
   readonly absent: boolean;
@@ -13,11 +15,11 @@ interface Ending {
 
 /**
  * Lists and watches one resource in all namespaces, for ever: whatever goes wrong, it comes back, and then the
- * handler has seen exactly what is in the cluster, vanished objects included (design 6 names what it survives).
+ * handler has seen exactly what is in the cluster, vanished objects included (docs/adr/0005-watching.md names what it survives).
  */
 export class ResourceWatch {
   readonly resource: ResourceRef;
-  readonly counters: WatchCounters = { lists: 0, watches: 0, errors: 0, handlerErrors: 0 };
+  readonly counters: WatchCounters = { lists: 0, watches: 0, cuts: 0, errors: 0, handlerErrors: 0 };
   readonly #options: WatchOptions;
   readonly #tuning: WatchTuning;
   readonly #clock: Clock;
@@ -109,7 +111,7 @@ export class ResourceWatch {
   /** Discovery, list and watch, as far as they are needed; returns when the watch is over. */
   async #tryOnce(): Promise<Ending> {
     try {
-      this.#version ??= await this.#options.client.servedVersion(this.resource);
+      this.#version ??= await this.#options.client.servedVersion(this.resource, this.#attempt.signal);
       if (this.#version === undefined) {
         this.#touch();
         this.#noteAbsent();
@@ -121,6 +123,11 @@ export class ResourceWatch {
       return { absent: false, error: undefined };
     } catch (error) {
       if (this.#stopped) return { absent: false, error };
+      if (error instanceof InactivityError && this.#openedAt !== undefined) {
+        this.counters.cuts += 1;
+        this.#options.log.debug({ ...this.resource }, "quiet watch renewed");
+        return { absent: false, error: undefined };
+      }
       this.counters.errors += 1;
       const status = error instanceof ApiError ? error.status : undefined;
       if (error instanceof ExpiredError || status === 410 || status === 404) this.#resourceVersion = undefined;
@@ -192,7 +199,7 @@ export class ResourceWatch {
       cancel = this.#clock.after(delayMs, () => {
         const leftMs = Math.max(this.#lastContactAt, startedAt) + this.#tuning.inactivityMs - this.#clock.now();
         if (leftMs > 0) arm(leftMs);
-        else this.#attempt.abort(new Error(`nothing arrived for ${this.#tuning.inactivityMs} ms`));
+        else this.#attempt.abort(new InactivityError(`nothing arrived for ${this.#tuning.inactivityMs} ms`));
       });
     };
     arm(this.#tuning.inactivityMs);

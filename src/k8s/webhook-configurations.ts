@@ -7,15 +7,13 @@ const RESOURCES = ["mutatingwebhookconfigurations", "validatingwebhookconfigurat
 const FIELD_MANAGER = "fairlead";
 
 /** What is read of a configuration that may come from the chart, from us, or from somebody's hand. */
+interface StoredWebhook {
+  readonly name: string;
+  readonly clientConfig?: { readonly caBundle?: string; readonly service?: { readonly path?: string } };
+}
+
 interface StoredConfiguration extends KubernetesObject {
-  readonly webhooks?: readonly {
-    readonly name: string;
-    readonly clientConfig?: {
-      readonly caBundle?: string;
-      readonly url?: string;
-      readonly service?: { readonly path?: string };
-    };
-  }[];
+  readonly webhooks?: readonly StoredWebhook[];
 }
 
 /** The caBundle of one webhook. */
@@ -27,14 +25,25 @@ export interface InstalledBundle {
   readonly pem: string;
 }
 
-/** The two webhook configurations of one name. Only `register` creates; in a cluster the chart owns their existence. */
+/** Paths of the two doors, with the part that nobody can guess. */
+export interface AdmissionPaths {
+  readonly mutate: string;
+  readonly validate: string;
+}
+
+/**
+ * The two webhook configurations of one name. Only `register` creates; in a cluster the chart owns their existence,
+ * and caBundle and path alone are written.
+ */
 export class WebhookConfigurations {
   readonly #client: KubernetesClient;
   readonly #name: string;
+  readonly #paths: AdmissionPaths;
 
-  constructor(client: KubernetesClient, name: string) {
+  constructor(client: KubernetesClient, name: string, paths: AdmissionPaths) {
     this.#client = client;
     this.#name = name;
+    this.#paths = paths;
   }
 
   /** Creates or replaces a configuration whole (`serve --register`: development and demo). */
@@ -48,36 +57,45 @@ export class WebhookConfigurations {
     });
   }
 
+  /** A webhook that does not point at our path counts as one without a bundle: setBundle puts both right. */
   async bundles(): Promise<readonly InstalledBundle[]> {
     const found = await Promise.all(RESOURCES.map((resource) => this.#read(resource)));
     return found.flatMap((object, index) =>
       (object?.webhooks ?? []).map((webhook) => ({
         configuration: RESOURCES[index] as string,
         webhook: webhook.name,
-        pem: Buffer.from(webhook.clientConfig?.caBundle ?? "", "base64").toString("utf8"),
+        pem: this.#pointsHere(webhook, index)
+          ? Buffer.from(webhook.clientConfig?.caBundle ?? "", "base64").toString("utf8")
+          : "",
       })),
     );
   }
 
-  /** Writes the bundle into every webhook of a configuration, if that is still as it was read. */
+  /** Writes the bundle and our path into every webhook of a configuration, if that is still as it was read. */
   async setBundle(resource: string, pem: string): Promise<void> {
     const object = await this.#read(resource);
     if (object === undefined) return;
     const caBundle = Buffer.from(pem).toString("base64");
-    const webhooks = object.webhooks ?? [];
-    await this.#client.patch({
+    await this.#client.patchVersion({
       path: this.#path(resource),
-      type: "json",
-      body: [
-        { op: "test", path: "/metadata/resourceVersion", value: object.metadata?.resourceVersion },
-        ...webhooks.map((_, index) => ({
-          op: "add",
-          path: `/webhooks/${index}/clientConfig/caBundle`,
-          value: caBundle,
-        })),
-      ],
+      resourceVersion: object.metadata?.resourceVersion,
+      operations: (object.webhooks ?? []).flatMap(({ clientConfig }, index) => {
+        const at = `/webhooks/${index}/clientConfig`;
+        const bundle = { op: "add", path: `${at}/caBundle`, value: caBundle };
+        const path = { op: "add", path: `${at}/service/path`, value: this.#pathOf(resource) };
+        return clientConfig?.service === undefined ? [bundle] : [bundle, path];
+      }),
       query: { fieldManager: FIELD_MANAGER },
     });
+  }
+
+  /** A URL is written by `register` alone. */
+  #pointsHere({ clientConfig }: StoredWebhook, index: number): boolean {
+    return clientConfig?.service === undefined || clientConfig.service.path === this.#pathOf(RESOURCES[index] ?? "");
+  }
+
+  #pathOf(resource: string): string {
+    return resource === RESOURCES[0] ? this.#paths.mutate : this.#paths.validate;
   }
 
   async #read(resource: string): Promise<StoredConfiguration | undefined> {

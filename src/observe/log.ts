@@ -13,8 +13,8 @@ export interface Log {
   readonly flush: () => void;
 }
 
-/** One write(2) for some thirty lines: a write for each would cost more than the line itself. The stream's limit is 16 KiB. */
-const BUFFER_BYTES = 8_192;
+/** One write(2) for some thirty lines: a write for each would cost more than the line itself. */
+const BUFFER_LENGTH = 8_192;
 /** A line is never held back longer than this. */
 const FLUSH_INTERVAL_MS = 1_000;
 
@@ -27,22 +27,35 @@ export function createLog(options: LogOptions): Log {
       base: null,
       timestamp: isoTimestamps(),
       formatters: { level: (label) => ({ level: label }), log: redact },
-      serializers: { err: describeError, fault: describeFault },
+      serializers: { err: errorFields, fault: faultFields },
     },
     destination,
   );
   return { log, flush };
 }
 
+/**
+ * Collects lines in front of pino's own buffer, which measures all that it holds at every line. `flush` comes at the
+ * end only: it also waits for the disk.
+ */
 function openDestination(given: DestinationStream | undefined): { destination: DestinationStream; flush: () => void } {
   if (given !== undefined) return { destination: given, flush: () => undefined };
-  const stdout = pino.destination({
-    dest: 1,
-    sync: true,
-    minLength: BUFFER_BYTES,
-    periodicFlush: FLUSH_INTERVAL_MS,
-  });
-  return { destination: stdout, flush: () => stdout.flushSync() };
+  const stdout = pino.destination({ dest: 1, sync: true });
+  let pending = "";
+  const writeOut = (): void => {
+    if (pending !== "") stdout.write(pending);
+    pending = "";
+  };
+  setInterval(writeOut, FLUSH_INTERVAL_MS).unref();
+  const write = (line: string): void => {
+    pending += line;
+    if (pending.length >= BUFFER_LENGTH) writeOut();
+  };
+  const flush = (): void => {
+    writeOut();
+    stdout.flushSync();
+  };
+  return { destination: { write }, flush };
 }
 
 const MS_PER_SECOND = 1_000;
@@ -111,14 +124,14 @@ function isSecret(value: unknown): boolean {
 const MESSAGE_MAX_LENGTH = 500;
 
 /** What an `err` field shows: errors of I/O and of our own code, with causes ("fetch failed" says nothing without). */
-export function describeError(error: unknown): Record<string, unknown> {
+export function errorFields(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { type: typeof error };
   // JSON.parse and the like quote what they read; a PEM block is a key or leads to one.
   const hidden = error instanceof SyntaxError || isSecret(error.message);
   return {
     ...withoutMessage(error),
     message: hidden ? REDACTED : error.message.slice(0, MESSAGE_MAX_LENGTH),
-    cause: error.cause instanceof Error ? describeError(error.cause) : undefined,
+    cause: error.cause instanceof Error ? errorFields(error.cause) : undefined,
   };
 }
 
@@ -126,7 +139,7 @@ export function describeError(error: unknown): Record<string, unknown> {
 const SAFE_ERRORS: readonly unknown[] = [TypeError, RangeError, ReferenceError];
 
 /** What a `fault` field shows: an error met while an object was read. Its message might hold a part of the object. */
-export function describeFault(error: unknown): Record<string, unknown> {
+export function faultFields(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { type: typeof error };
   const safe = SAFE_ERRORS.includes(error.constructor);
   return { ...withoutMessage(error), message: safe ? error.message.slice(0, MESSAGE_MAX_LENGTH) : undefined };

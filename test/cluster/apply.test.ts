@@ -61,6 +61,12 @@ describe("ClusterWriter", () => {
     const labelError = await failure(writer, { kind: "label", target, resourceVersion, value: "abc" });
     expect([patchError, labelError].map(isConflict)).toEqual([true, true]);
     expect(writer.counters).toMatchObject({ attempted: 3, applied: 1, conflicts: 2, failed: 0 });
+
+    const last = version(patched.metadata);
+    const impossible = [{ op: "remove", path: "/metadata/annotations/absent" }] as const;
+    const error = await failure(writer, { kind: "patch", target, resourceVersion: last, operations: impossible });
+    expect(isConflict(error)).toBe(false);
+    expect(writer.counters).toMatchObject({ conflicts: 2, failed: 1 });
   });
 
   test("what does not exist is not found: the object, and the whole kind", async () => {

@@ -43,7 +43,7 @@ async function startStore(excluded: readonly string[] = []): Promise<{ store: Cl
     defaults: {
       unknownNamespaceMode: undefined,
       mesh: undefined,
-      meshVersion: "2.20",
+      meshVersion: { text: "2.20", minor: 20 },
       excludedNamespaces: new Set(excluded),
     },
   });
@@ -67,12 +67,12 @@ async function label(namespace: string, value: string | null): Promise<void> {
   await client.patch({ path: `/api/v1/namespaces/${namespace}`, type: "merge", body });
 }
 
-async function createService(namespace: string, name = "web"): Promise<TargetKey> {
+async function createService(namespace: string, name = "web", record = true): Promise<TargetKey> {
   await client.create(`/api/v1/namespaces/${namespace}/services`, {
     metadata: {
       name,
       labels: { app: name, "fairlead.dev/revision": "abc" },
-      annotations: { team: "shop", "fairlead.dev/injected": "{}", [LAST_APPLIED]: "{...}" },
+      annotations: { team: "shop", ...(record && { "fairlead.dev/injected": "{}" }), [LAST_APPLIED]: "{...}" },
     },
     spec: { ports: [{ port: 80 }] },
   });
@@ -123,7 +123,8 @@ describe("what is kept", () => {
     { about: "opted in but is excluded", labels: { "fairlead.dev/mode": "enforce" }, excluded: true },
   ])("of a Service in a namespace that $about: that it exists, and what Fairlead left there", async (row) => {
     const namespace = await createNamespace(row.labels);
-    const key = await createService(namespace);
+    const key = await createService(namespace, "web");
+    const without = await createService(namespace, "without-record", false);
     const { store } = await startStore(row.excluded ? [namespace] : []);
     expect(await seen(store, key)).toEqual({
       apiVersion: "v1",
@@ -133,9 +134,12 @@ describe("what is kept", () => {
         namespace,
         resourceVersion: expect.any(String),
         labels: { "fairlead.dev/revision": "abc" },
-        annotations: { "fairlead.dev/injected": "{}" },
+        annotations: { team: "shop", "fairlead.dev/injected": "{}", [LAST_APPLIED]: "" },
       },
     });
+    const bare = await seen(store, without);
+    expect(bare?.metadata).not.toHaveProperty("annotations");
+    expect(bare).not.toHaveProperty("spec");
   });
 
   test("of routes: the three kinds apart, each under its own group", async () => {

@@ -52,7 +52,14 @@ test.each(CASES)("%s", (name) => {
   const folder = join(ROOT, name);
   const reviews = reviewCase(folder);
   const denials = reviews.filter(({ result }) => !result.allowed).map(({ message }) => `${message}\n`);
-  check(join(folder, "expected.json"), `${JSON.stringify(reviews.map(({ result }) => result), null, 2)}\n`);
+  check(
+    join(folder, "expected.json"),
+    `${JSON.stringify(
+      reviews.map(({ result }) => result),
+      null,
+      2,
+    )}\n`,
+  );
   check(join(folder, "expected.txt"), denials.length === 0 ? undefined : denials.join("\n"));
 });
 
@@ -76,7 +83,11 @@ test("every case keeps the contract of design section 5", () => {
 });
 
 test("every code but FL505 has a case", () => {
-  const seen = new Set(CASES.flatMap((name) => reviewCase(join(ROOT, name)).flatMap(({ result }) => result.findings)).map(({ code }) => code));
+  const seen = new Set(
+    CASES.flatMap((name) => reviewCase(join(ROOT, name)).flatMap(({ result }) => result.findings)).map(
+      ({ code }) => code,
+    ),
+  );
   // FL505 needs an object that passed the mutating webhook of another moment: decide-update.test.ts has it.
   expect(Object.keys(FINDINGS).filter((code) => !(seen as ReadonlySet<string>).has(code))).toEqual(["FL505"]);
 });

@@ -1,5 +1,4 @@
 import { FileWorld, isPolicy } from "../../src/cli/file-world.ts";
-import { readInput } from "../../src/cli/input.ts";
 import { decide } from "../../src/core/admission/decide.ts";
 import type { AdmissionRequest, Verdict } from "../../src/core/admission/review.ts";
 import { groupOf, type KubernetesObject, type StringMap } from "../../src/core/kubernetes.ts";
@@ -30,7 +29,11 @@ export function worldOf(objects: readonly KubernetesObject[], defaults: Partial<
 
 export function namespace(mode: string | undefined, extra: { labels?: StringMap; annotations?: StringMap } = {}) {
   const labels = { ...(mode === undefined ? {} : { "fairlead.dev/mode": mode }), ...extra.labels };
-  return { apiVersion: "v1", kind: "Namespace", metadata: { name: "iam", labels, annotations: extra.annotations ?? {} } };
+  return {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name: "iam", labels, annotations: extra.annotations ?? {} },
+  };
 }
 
 /** A policy for the Service user-service in iam, unless the spec says otherwise. */
@@ -84,9 +87,4 @@ export function validate(world: World, object: KubernetesObject, oldObject?: Kub
 
 export function mutate(world: World, object: KubernetesObject, oldObject?: KubernetesObject): Verdict {
   return decide(requestOf("mutate", object, oldObject), world);
-}
-
-/** Objects of YAML text, through the reader of the CLI. */
-export function objectsOfFile(path: string): readonly KubernetesObject[] {
-  return readInput({ filenames: [path], recursive: false, baseDirectory: "/" }).map((item) => item.object);
 }

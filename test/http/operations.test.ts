@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { startOperationsServer, type OperationsServer } from "../../src/http/operations.ts";
 import { READINESS_CHECKS, Readiness } from "../../src/http/readiness.ts";
-import { createLog, describeError, describeFault } from "../../src/observe/log.ts";
+import { createLog, errorFields, faultFields } from "../../src/observe/log.ts";
 import { createMetrics } from "../../src/observe/metrics.ts";
 
 const NOW_MS = Date.parse("2026-11-21T00:00:00Z");
@@ -166,18 +166,18 @@ describe("createLog()", () => {
   test("keeps type, code, message, stack and causes of an err", () => {
     const cause = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" });
     const error = new Error("fetch failed", { cause });
-    expect(describeError(error)).toMatchObject({
+    expect(errorFields(error)).toMatchObject({
       type: "Error",
       message: "fetch failed",
       cause: { code: "ECONNREFUSED", message: "connect ECONNREFUSED" },
     });
-    expect(describeError(error)["stack"]).toContain("operations.test.ts");
-    expect(describeError("text")).toEqual({ type: "string" });
+    expect(errorFields(error)["stack"]).toContain("operations.test.ts");
+    expect(errorFields("text")).toEqual({ type: "string" });
   });
 
   test("keeps the message of a fault that only names properties", () => {
     const message = "Cannot read properties of undefined (reading 'ports')";
-    expect(describeFault(new TypeError(message))).toMatchObject({ type: "TypeError", message });
-    expect(describeFault(5)).toEqual({ type: "number" });
+    expect(faultFields(new TypeError(message))).toMatchObject({ type: "TypeError", message });
+    expect(faultFields(5)).toEqual({ type: "number" });
   });
 });

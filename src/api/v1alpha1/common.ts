@@ -186,4 +186,3 @@ export const condition = z
     message: z.string().max(32_768).meta({ description: "What is the case and what to do, for people." }),
   })
   .meta({ description: "One aspect of the current state." });
-export type Condition = z.output<typeof condition>;

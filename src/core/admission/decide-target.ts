@@ -6,7 +6,7 @@ import { RECORD_ANNOTATION, type TargetKind } from "../names.ts";
 import type { World } from "../world.ts";
 import { type Injection, inject } from "./inject.ts";
 import { modeOf, type NamespaceMode } from "./mode.ts";
-import { metadataPatch } from "./patch.ts";
+import { metadataPatch, withMetadata } from "./patch.ts";
 import { checkRecord } from "./record.ts";
 import { ALLOWED, type AdmissionRequest, type Verdict } from "./review.ts";
 import { denialText, warningTexts } from "./text.ts";
@@ -66,7 +66,7 @@ function validate({ target, mesh, request, namespaceMode }: ValidateInput): Verd
     ...namespaceMode.findings,
     ...injection.findings,
     ...(mode === "audit" ? [] : outOfStep(target.object, injection)),
-    ...onItself(target, mesh),
+    ...onItself(mode === "audit" ? asInjected(target, injection) : target, mesh, injection),
   ];
   const findings = toleratingOld(sortFindings(found), () =>
     oldObject ? onItself({ ...target, object: oldObject }, mesh) : [],
@@ -82,14 +82,23 @@ function validate({ target, mesh, request, namespaceMode }: ValidateInput): Verd
   };
 }
 
+/** Audit mode tells what would have happened, and judgement would have come after injection. */
+function asInjected(target: TargetContext, { annotations, labels }: Injection): TargetContext {
+  return { ...target, object: withMetadata(target.object, annotations, labels) };
+}
+
 function nameOf(request: AdmissionRequest): string {
   return request.name || `${request.object?.metadata?.generateName ?? ""}*`;
 }
 
 /** Findings that are true of the object in itself, whatever the policies say. */
-function onItself(target: TargetContext, mesh: MeshCompiler): readonly Finding[] {
+function onItself(target: TargetContext, mesh: MeshCompiler, injection?: Injection): readonly Finding[] {
   const annotations = annotationsOf(target.object);
-  return [...mesh.review(target, annotations), ...checkRecord(annotations[RECORD_ANNOTATION], target.version)];
+  const record = annotations[RECORD_ANNOTATION];
+  const findings = mesh.review(target, annotations);
+  // A record that is, letter for letter, what we would write needs no look.
+  if (record === undefined || record === injection?.annotations[RECORD_ANNOTATION]) return findings;
+  return [...findings, ...checkRecord(record, target.version)];
 }
 
 function outOfStep(object: KubernetesObject, injection: Injection): readonly Finding[] {

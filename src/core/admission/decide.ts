@@ -12,7 +12,7 @@ export function decide(request: AdmissionRequest, world: World): Verdict {
   const { operation, object, kind } = request;
   if (object === undefined || (operation !== "CREATE" && operation !== "UPDATE")) return ALLOWED;
   // An object on its way out is left alone: refusing would only keep its finalizers from going.
-  if (object.metadata?.deletionTimestamp !== undefined) return ALLOWED;
+  if (object.metadata?.deletionTimestamp) return ALLOWED;
   if (kind.group === FAIRLEAD_GROUP && kind.kind === "ResiliencePolicy") return decidePolicy(request, object, world);
   const target = targetKindOf(kind.group, kind.kind);
   return target === undefined ? ALLOWED : decideTarget({ request, object, kind: target }, world);

@@ -3,13 +3,16 @@ import type { Section } from "../intent/intent.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";
 import { resolvePrecedence } from "../intent/precedence.ts";
 import { revisionOf } from "../intent/revision.ts";
-import { annotationsOf, type KubernetesObject, labelsOf, type StringMap } from "../kubernetes.ts";
+import { annotationsOf, type KubernetesObject, labelsOf, recordsIn, type StringMap } from "../kubernetes.ts";
 import { groupOfKey, isFamilyKey, meshOfPolicy } from "../mesh/all.ts";
-import type { MeshCompiler, MeshVersion, SettingsGroup, TargetContext } from "../mesh/mesh.ts";
+import type { MeshCompiler, MeshVersion, TargetContext } from "../mesh/mesh.ts";
 import { INJECT_LABEL, RECORD_ANNOTATION, REVISION_LABEL } from "../names.ts";
+import { candidates } from "./candidates.ts";
+import { compileSection, type WantedGroup } from "./compiled.ts";
 import { mergeGroup } from "./merge.ts";
-import { peoplesKeys } from "./ownership.ts";
+import { peoplesKeys, takenAway } from "./ownership.ts";
 import { type Changes, exceedsAnnotationLimit, metadataPatch } from "./patch.ts";
+import { isPure, type PureState, pureStateOf } from "./pure-state.ts";
 import { type InjectionRecord, readRecord, writeRecord } from "./record.ts";
 import type { PatchOperation } from "./review.ts";
 
@@ -22,18 +25,18 @@ export interface Injection {
   readonly lost: readonly Finding[];
 }
 
-/** One group that a policy asks for, with the policy that decides it. */
-export interface WantedGroup extends SettingsGroup {
-  readonly policy: CompiledPolicy;
-  readonly mesh: MeshCompiler;
-}
-
 interface Wanted {
   readonly groups: readonly WantedGroup[];
+  /** The groups as the policies compile, also where the target gets none of them: for telling what is ours. */
+  readonly compiled: readonly WantedGroup[];
   readonly findings: readonly Finding[];
 }
 
-const NOTHING_WANTED: Wanted = Object.freeze({ groups: Object.freeze([]), findings: Object.freeze([]) });
+const NOTHING_WANTED: Wanted = Object.freeze({
+  groups: Object.freeze([]),
+  compiled: Object.freeze([]),
+  findings: Object.freeze([]),
+});
 const NO_CHANGE: Injection = Object.freeze({
   annotations: Object.freeze({}),
   labels: Object.freeze({}),
@@ -58,19 +61,47 @@ export function inject(
   if (wanted.groups.length === 0 && !hasTrace) {
     return wanted.findings.length === 0 ? NO_CHANGE : { ...NO_CHANGE, findings: wanted.findings };
   }
-  const desired: Record<string, string> = {};
-  for (const group of wanted.groups) Object.assign(desired, group.annotations);
-  const replacedGroups = new Set(wanted.groups.filter(replaces).map((group) => group.name));
+  const injection = pureInjection(wanted, annotations, oldText) ?? mixedInjection(target, wanted, oldText);
+  if (!exceedsAnnotationLimit(target.object, injection.annotations)) return injection;
+  return { ...NO_CHANGE, findings: [...wanted.findings, tooLarge()] };
+}
+
+/** The short way to what mixedInjection finds where no value is a person's; undefined where one may be. */
+function pureInjection(wanted: Wanted, annotations: StringMap, oldText: string | undefined): Injection | undefined {
+  if (wanted.groups.length !== wanted.compiled.length) return undefined;
+  const state = pureStateOf(wanted.groups, () => pureState(wanted));
+  if (state === undefined || !isPure(annotations, oldText, state)) return undefined;
+  return { annotations: state.annotations, labels: state.labels, findings: wanted.findings, lost: NO_CHANGE.lost };
+}
+
+function pureState(wanted: Wanted): PureState | undefined {
+  const desired = annotationsIn(wanted.groups);
+  const record = recordOf(wanted, desired, {});
+  if (record === undefined) return undefined;
+  const recordText = writeRecord(record);
+  const annotations = { ...desired, [RECORD_ANNOTATION]: recordText };
+  return { annotations, labels: { [REVISION_LABEL]: record.revision }, recordText };
+}
+
+/** Tells apart what is ours and what people wrote, and brings both together. */
+function mixedInjection(target: TargetContext, wanted: Wanted, oldText: string | undefined): Injection {
+  const annotations = annotationsOf(target.object);
+  const replacedGroups = new Set(wanted.compiled.filter(replaces).map((group) => group.name));
+  const oldRecord = readRecord(oldText, target.version);
   const people = peoplesKeys({
     annotations,
     ownRecord: readRecord(annotations[RECORD_ANNOTATION], target.version),
-    oldRecord: readRecord(oldText, target.version),
-    desired,
+    oldRecord,
+    desired: annotationsIn(wanted.compiled),
     isReplaced: (key) => replacedGroups.has(groupOfKey(key) ?? ""),
   });
-  const injection = settle({ target, wanted, people });
-  if (!exceedsAnnotationLimit(target.object, injection.annotations)) return injection;
-  return { ...NO_CHANGE, findings: [...wanted.findings, tooLarge()] };
+  return settle({ target, wanted, people, remembered: takenAway(oldRecord) });
+}
+
+function annotationsIn(groups: readonly WantedGroup[]): StringMap {
+  const annotations: Record<string, string> = {};
+  for (const group of groups) Object.assign(annotations, group.annotations);
+  return annotations;
 }
 
 /** The patch that takes everything of ours off an object and puts back what it had replaced. */
@@ -100,41 +131,31 @@ function wantedGroups(target: TargetContext, namespaceMesh: MeshCompiler): Wante
   const { key, object, world } = target;
   const policies = world.policiesIn(key.namespace);
   if (policies.length === 0) return NOTHING_WANTED;
-  const { winners } = resolvePrecedence(policies, key, object);
+  const { winners } = resolvePrecedence(candidates(policies, key.name, object), key, object);
   const sections = Object.entries(winners) as readonly [Section, CompiledPolicy][];
-  if (sections.length === 0 || labelsOf(object)[INJECT_LABEL] === "disabled") return NOTHING_WANTED;
-  const owned = ownedByController(object);
-  if (owned !== undefined) return { groups: [], findings: [owned] };
+  if (sections.length === 0) return NOTHING_WANTED;
   const groups: WantedGroup[] = [];
+  const compiled: WantedGroup[] = [];
   const findings: Finding[] = [];
   for (const mesh of new Set(sections.map(([, policy]) => meshOfPolicy(policy.spec, namespaceMesh)))) {
     const { eligible, findings: obstacles } = mesh.eligibility(target);
     findings.push(...obstacles);
     for (const [section, policy] of sections) {
       if (meshOfPolicy(policy.spec, namespaceMesh) !== mesh) continue;
-      const compiled = mesh.compile({ [section]: policy.intent[section] }, target.kind, target.version);
-      findings.push(...deniedByMesh(compiled.findings, policy));
-      if (eligible) groups.push(...compiled.groups.map((group) => ({ ...group, policy, mesh })));
+      const ofSection = compileSection({ policy, section, mesh, kind: target.kind, version: target.version });
+      findings.push(...ofSection.findings);
+      compiled.push(...ofSection.groups);
+      if (eligible) groups.push(...ofSection.groups);
     }
   }
-  return { groups, findings };
-}
-
-/** A policy that the mesh cannot follow (admitted before an upgrade or downgrade) must not block Services: it warns. */
-function deniedByMesh(findings: readonly Finding[], policy: CompiledPolicy): readonly Finding[] {
-  return findings
-    .filter((item) => item.severity === "deny")
-    .map((item) => ({
-      ...item,
-      severity: "warn" as const,
-      path: "",
-      message: `ResiliencePolicy ${policy.name}: ${item.message}`,
-    }));
+  if (labelsOf(object)[INJECT_LABEL] === "disabled") return { groups: [], compiled, findings: [] };
+  const owned = ownedByController(object);
+  return owned === undefined ? { groups, compiled, findings } : { groups: [], compiled, findings: [owned] };
 }
 
 export function ownedByController(object: KubernetesObject): Finding | undefined {
   if (labelsOf(object)[INJECT_LABEL] === "enabled") return undefined;
-  const owner = object.metadata?.ownerReferences?.find((reference) => reference.controller === true);
+  const owner = recordsIn(object.metadata?.ownerReferences).find((reference) => reference.controller === true);
   if (owner === undefined) return undefined;
   return finding("FL601", "metadata.ownerReferences", {
     message: `TargetOwned: owned by ${owner.kind} ${owner.name}, which would undo the change; nothing is injected`,
@@ -147,16 +168,23 @@ interface SettleInput {
   readonly wanted: Wanted;
   /** The family keys as people wrote them. */
   readonly people: StringMap;
+  readonly remembered: StringMap;
 }
 
 /** Merges group by group, then derives record, label and the changes against the object as it arrived. */
-function settle({ target, wanted, people }: SettleInput): Injection {
+function settle({ target, wanted, people, remembered }: SettleInput): Injection {
   const final: Record<string, string> = { ...people };
   const findings: Finding[] = [...wanted.findings];
   const lost: Finding[] = [];
   const replaced: Record<string, string> = {};
   for (const group of wanted.groups) {
-    const merged = mergeGroup({ group, target, people: groupKeys(people, group.name) });
+    const merged = mergeGroup({
+      group,
+      target,
+      people: groupKeys(people, group.name),
+      remembered,
+      settled: final,
+    });
     for (const key of Object.keys(people)) if (groupOfKey(key) === group.name) delete final[key];
     Object.assign(final, merged.annotations);
     Object.assign(replaced, merged.replaced);

@@ -3,13 +3,17 @@ import type { StringMap } from "../kubernetes.ts";
 import { acceptsValue } from "../mesh/all.ts";
 import type { TargetContext } from "../mesh/mesh.ts";
 import { list, quote } from "../text.ts";
-import type { WantedGroup } from "./inject.ts";
+import type { WantedGroup } from "./compiled.ts";
 
 export interface MergeInput {
   readonly group: WantedGroup;
   readonly target: TargetContext;
   /** The keys of this group as people wrote them. */
   readonly people: StringMap;
+  /** Values that were taken away earlier and are remembered. */
+  readonly remembered: StringMap;
+  /** The keys of the groups that are settled already. */
+  readonly settled: StringMap;
 }
 
 export interface MergedGroup {
@@ -30,13 +34,13 @@ export function mergeGroup(input: MergeInput): MergedGroup {
   return preferExisting(input);
 }
 
-function preferExisting({ group, target, people }: MergeInput): MergedGroup {
+function preferExisting({ group, target, people, settled }: MergeInput): MergedGroup {
   const wanted = group.annotations;
   const name = group.policy.name;
   if (Object.keys(wanted).length === 0)
     return { annotations: people, replaced: {}, findings: [keptGroup(group, people)], lost: [] };
   const merged = { ...wanted, ...people };
-  const objection = group.mesh.objection(group.name, merged, target);
+  const objection = group.mesh.objection({ group: group.name, annotations: merged, settled }, target);
   if (objection !== undefined) {
     const path = annotationPath(Object.keys(people).sort()[0] ?? "");
     return {
@@ -44,7 +48,7 @@ function preferExisting({ group, target, people }: MergeInput): MergedGroup {
       replaced: {},
       findings: [
         finding("FL503", path, {
-          message: `The ${group.name} settings stay as written; filled up from ResiliencePolicy ${name} they would fail: ${objection}`,
+          message: `The ${group.section} settings stay as written; filled up from ResiliencePolicy ${name} they would fail: ${objection}`,
           fix: "remove them from the manifest, or set conflictResolution: Override",
         }),
       ],
@@ -53,7 +57,8 @@ function preferExisting({ group, target, people }: MergeInput): MergedGroup {
   }
   const findings = Object.entries(people).flatMap(([key, value]) => {
     const wants = wanted[key];
-    return wants === undefined || wants === value ? [] : [keptValue({ key, value, wants, policy: group.policy.name })];
+    if (wants === undefined || group.mesh.meansTheSame({ key, value, other: wants }, target.version)) return [];
+    return [keptValue({ key, value, wants, policy: group.policy.name })];
   });
   return { annotations: merged, replaced: {}, findings, lost: [] };
 }
@@ -81,7 +86,7 @@ function keptGroup(group: WantedGroup, people: StringMap): Finding {
 }
 
 /** The policy's group stands alone; values that people could have back are remembered, unless the mesh drops them. */
-function override({ group, target, people }: MergeInput): MergedGroup {
+function override({ group, target, people, remembered }: MergeInput): MergedGroup {
   const wanted = group.annotations;
   const replaced: Record<string, string> = {};
   const findings: Finding[] = [];
@@ -95,7 +100,10 @@ function override({ group, target, people }: MergeInput): MergedGroup {
     });
     findings.push(found);
     if (acceptsValue(key, value, target.version)) replaced[key] = value;
-    else lost.push(found);
+    else {
+      lost.push(found);
+      if (remembered[key] !== undefined && remembered[key] !== wanted[key]) replaced[key] = remembered[key];
+    }
   }
   return { annotations: wanted, replaced, findings, lost };
 }

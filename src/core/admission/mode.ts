@@ -1,6 +1,6 @@
 import { type Finding, finding } from "../finding.ts";
 import { MODE_LABEL, MODES, type Mode } from "../names.ts";
-import { list, quote } from "../text.ts";
+import { quote } from "../text.ts";
 import type { World } from "../world.ts";
 
 export interface NamespaceMode {
@@ -23,7 +23,7 @@ export function modeOf(namespace: string, world: World): NamespaceMode {
 
 function unknownMode(namespace: string, text: string): NamespaceMode {
   const unknown = finding("FL602", "", {
-    message: `Namespace ${namespace} has ${MODE_LABEL}: ${quote(text)}, wanted ${list(MODES)}; enforce applies until then`,
+    message: `Namespace ${namespace} has ${MODE_LABEL}: ${quote(text)}, wanted enforce, warn or audit; enforce applies until then`,
     fix: `kubectl label namespace ${namespace} --overwrite ${MODE_LABEL}=enforce`,
   });
   return { mode: "enforce", findings: [unknown] };

@@ -29,19 +29,37 @@ export function peoplesKeys(input: OwnershipInput): Record<string, string> {
   for (const key in annotations) {
     if (!isFamilyKey(key)) continue;
     const owner = owningRecord(key, input);
-    const value = owner === undefined ? annotations[key] : owner.replaced[key];
+    const value = owner === undefined ? annotations[key] : remembered(owner, key, input);
     if (value !== undefined) keys[key] = value;
   }
-  // Keys that Override took away leave no trace but `replaced`.
-  for (const record of [oldRecord, ownRecord]) {
+  // Keys that Override took away leave no trace but `replaced`. The object's own record comes first: after our first
+  // pass it knows of a value that this very write brought, while the old object's record still has the one before.
+  for (const record of [ownRecord, oldRecord]) {
     for (const key in record?.replaced) {
-      const value = record.replaced[key];
-      const takenAway = annotations[key] === undefined && record.keys[key] === undefined;
+      const isAway = annotations[key] === undefined && record.keys[key] === undefined;
       const believed = record === oldRecord || input.isReplaced(key);
-      if (takenAway && believed && value !== undefined) keys[key] ??= value;
+      const value = isAway && believed ? remembered(record, key, input) : undefined;
+      if (value !== undefined) keys[key] ??= value;
     }
   }
   return keys;
+}
+
+/** What a person had in place of our value. An own record that gives our own value for it is forged. */
+function remembered(
+  record: InjectionRecord,
+  key: string,
+  { ownRecord, oldRecord }: OwnershipInput,
+): string | undefined {
+  const value = record.replaced[key];
+  const isOurs = value !== undefined && (value === ownRecord?.keys[key] || value === oldRecord?.keys[key]);
+  return record === ownRecord && isOurs ? undefined : value;
+}
+
+/** What Override had taken away without writing anything in its place, and still remembers. */
+export function takenAway(record: InjectionRecord | undefined): StringMap {
+  if (record === undefined) return {};
+  return Object.fromEntries(Object.entries(record.replaced).filter(([key]) => record.keys[key] === undefined));
 }
 
 function owningRecord(key: string, input: OwnershipInput): InjectionRecord | undefined {

@@ -1,4 +1,4 @@
-import { annotationsOf, type KubernetesObject, type StringMap } from "../kubernetes.ts";
+import { annotationsOf, type KubernetesObject, labelsOf, type StringMap } from "../kubernetes.ts";
 import { ANNOTATIONS_BYTES_MAX } from "../limits.ts";
 import type { PatchOperation } from "./review.ts";
 
@@ -11,21 +11,22 @@ export function metadataPatch(
   annotations: Changes,
   labels: Changes,
 ): readonly PatchOperation[] {
-  return [
-    ...mapPatch("/metadata/annotations", object.metadata?.annotations, annotations),
-    ...mapPatch("/metadata/labels", object.metadata?.labels, labels),
-  ];
+  const annotationOperations = mapPatch("/metadata/annotations", object.metadata?.annotations, annotations);
+  const labelOperations = mapPatch("/metadata/labels", object.metadata?.labels, labels);
+  return labelOperations.length === 0 ? annotationOperations : [...annotationOperations, ...labelOperations];
 }
 
+const NO_OPERATIONS: readonly PatchOperation[] = Object.freeze([]);
+
 function mapPatch(path: string, current: StringMap | undefined, changes: Changes): readonly PatchOperation[] {
-  const changed = Object.keys(changes)
-    .filter((key) => changes[key] !== valueOf(current, key))
-    .sort();
-  if (changed.length === 0) return [];
+  const changed: string[] = [];
+  for (const key in changes) if (changes[key] !== valueOf(current, key)) changed.push(key);
+  if (changed.length === 0) return NO_OPERATIONS;
+  changed.sort();
   if (current === undefined || current === null) {
     return [{ op: "add", path, value: Object.fromEntries(changed.map((key) => [key, changes[key]])) }];
   }
-  return changed.map((key) => operation(`${path}/${escapePointer(key)}`, valueOf(current, key), changes[key]));
+  return changed.map((key) => operation(`${path}/${escapeOnce(key)}`, valueOf(current, key), changes[key]));
 }
 
 function operation(path: string, before: string | undefined, after: string | undefined): PatchOperation {
@@ -42,16 +43,29 @@ export function escapePointer(key: string): string {
   return key.replaceAll("~", "~0").replaceAll("/", "~1");
 }
 
+/** A few dozen: the keys that Fairlead writes. Escaping them each time would take half the time of a patch. */
+const escapedKeys = new Map<string, string>();
+
+function escapeOnce(key: string): string {
+  let escaped = escapedKeys.get(key);
+  if (escaped === undefined) escapedKeys.set(key, (escaped = escapePointer(key)));
+  return escaped;
+}
+
 /** Whether the annotations would pass Kubernetes' limit after the changes. */
 export function exceedsAnnotationLimit(object: KubernetesObject, changes: Changes): boolean {
-  const after: Record<string, string | undefined> = { ...annotationsOf(object), ...changes };
-  let units = 0;
-  for (const key in after) units += after[key] === undefined ? 0 : key.length + after[key].length;
   // A code unit is at most three bytes of UTF-8, so most objects need no counting of bytes.
-  if (units * 3 <= ANNOTATIONS_BYTES_MAX) return false;
+  if ((lengthOf(annotationsOf(object)) + lengthOf(changes)) * 3 <= ANNOTATIONS_BYTES_MAX) return false;
+  const after: Record<string, string | undefined> = { ...annotationsOf(object), ...changes };
   let bytes = 0;
   for (const key in after) if (after[key] !== undefined) bytes += utf8Length(key) + utf8Length(after[key]);
   return bytes > ANNOTATIONS_BYTES_MAX;
+}
+
+function lengthOf(map: Changes): number {
+  let units = 0;
+  for (const key in map) units += key.length + (map[key]?.length ?? 0);
+  return units;
 }
 
 function utf8Length(text: string): number {
@@ -61,4 +75,23 @@ function utf8Length(text: string): number {
     bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
   }
   return bytes;
+}
+
+/** The object with changes applied; the original stays as it is. */
+export function withMetadata(object: KubernetesObject, annotations: Changes, labels: Changes): KubernetesObject {
+  const metadata = {
+    ...object.metadata,
+    annotations: merged(annotationsOf(object), annotations),
+    labels: merged(labelsOf(object), labels),
+  };
+  return { ...object, metadata };
+}
+
+function merged(map: StringMap, changes: Changes): StringMap {
+  const result: Record<string, string> = { ...map };
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === undefined) delete result[key];
+    else result[key] = value;
+  }
+  return result;
 }

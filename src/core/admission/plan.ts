@@ -23,7 +23,7 @@ const NOTHING_MORE = (): undefined => undefined;
  * namespace is no longer opted in, so that it is not asked (design 2.3).
  */
 export function planTarget(live: KubernetesObject, key: TargetKey, world: World): TargetPlan | undefined {
-  if (world.defaults.excludedNamespaces.has(key.namespace) || live.metadata?.deletionTimestamp !== undefined)
+  if (world.defaults.excludedNamespaces.has(key.namespace) || Boolean(live.metadata?.deletionTimestamp))
     return undefined;
   const { mode } = modeOf(key.namespace, world);
   if (mode === "audit") return undefined;

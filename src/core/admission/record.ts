@@ -2,8 +2,9 @@ import { annotationPath, type Finding, finding } from "../finding.ts";
 import type { StringMap } from "../kubernetes.ts";
 import { acceptsValue, isFamilyKey } from "../mesh/all.ts";
 import type { MeshVersion } from "../mesh/mesh.ts";
+import { RECORD_PROBLEMS_MAX } from "../limits.ts";
 import { RECORD_ANNOTATION } from "../names.ts";
-import { quote } from "../text.ts";
+import { cut, quote } from "../text.ts";
 
 /**
  * What Fairlead wrote on an object, kept in the annotation `fairlead.dev/injected`. It makes removal exact. It is
@@ -51,20 +52,23 @@ export function checkRecord(text: string | undefined, version: MeshVersion): rea
   for (const member of ["keys", "replaced"] as const) {
     const entries = parsed[member] ?? NO_KEYS;
     if (!isObject(entries)) {
-      findings.push(wrong(`Found ${quote(JSON.stringify(entries))} as ${member}, wanted an object of strings`));
+      findings.push(wrong(`Found ${shown(entries)} as ${member}, wanted an object of strings`));
       continue;
     }
     for (const [key, value] of Object.entries(entries)) {
+      if (findings.length >= RECORD_PROBLEMS_MAX) return findings;
       if (!isFamilyKey(key))
         findings.push(wrong(`Found the key ${quote(key)} in ${member}, which Fairlead never writes`));
       else if (typeof value !== "string" || !acceptsValue(key, value, version)) {
-        findings.push(
-          wrong(`Found ${quote(JSON.stringify(value))} for ${key} in ${member}, which the mesh would drop`),
-        );
+        findings.push(wrong(`Found ${shown(value)} for ${key} in ${member}, which the mesh would drop`));
       }
     }
   }
   return findings;
+}
+
+function shown(value: unknown): string {
+  return typeof value === "string" ? quote(value) : cut(JSON.stringify(value));
 }
 
 function wrong(message: string): Finding {

@@ -2,6 +2,8 @@ import type { Finding } from "../finding.ts";
 import { WARNING_LENGTH_MAX, WARNINGS_MAX } from "../limits.ts";
 import type { Mode } from "../names.ts";
 
+/** A shorter rest of the message would say nothing. */
+const MESSAGE_LENGTH_MIN = 24;
 const ANNOTATION_PATH = /^metadata\.annotations\["(.*)"\]$/;
 
 /**
@@ -15,9 +17,19 @@ export function warningTexts(findings: readonly Finding[], mode: Mode | undefine
   return more > 0 ? [...lines, `${more} more: fairlead review`] : lines;
 }
 
+/** What to do comes last and matters most, so what is too long loses the end of the message first. */
 function warningText(item: Finding): string {
   const would = item.severity === "deny" ? "would be refused: " : "";
-  return cut(oneLine(`${item.code} ${would}${where(item)}${item.message}; ${item.fix}`));
+  const head = oneLine(`${item.code} ${would}${where(item)}`);
+  const message = oneLine(item.message);
+  const fix = oneLine(`; ${item.fix}`);
+  const room = WARNING_LENGTH_MAX - head.length - fix.length;
+  if (room >= message.length) return `${head}${message}${fix}`;
+  const clause = message.slice(0, message.lastIndexOf("; ", room));
+  if (message.lastIndexOf("; ", room) > 0) return `${head}${clause}${fix}`;
+  return room >= MESSAGE_LENGTH_MIN
+    ? `${head}${cut(message, room)}${fix}`
+    : cut(`${head}${message}${fix}`, WARNING_LENGTH_MAX);
 }
 
 /** The text of a denial: every finding that denies, with its fix. */
@@ -40,7 +52,7 @@ function oneLine(text: string): string {
   return text.replaceAll(/\p{Cc}+/gu, " ");
 }
 
-function cut(text: string): string {
-  if (text.length <= WARNING_LENGTH_MAX) return text;
-  return `${text.slice(0, WARNING_LENGTH_MAX - 1).replace(/[\uD800-\uDBFF]$/u, "")}…`;
+function cut(text: string, length: number): string {
+  if (text.length <= length) return text;
+  return `${text.slice(0, length - 1).replace(/[\uD800-\uDBFF]$/u, "")}…`;
 }

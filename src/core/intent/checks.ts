@@ -164,6 +164,6 @@ function disabledSectionsAreEmpty({ spec, intent }: CheckInput): readonly Findin
 function noEffect(path: string, because: string, fields: readonly string[]): Finding {
   return finding("FL207", path, {
     message: `${because}, so ${[...fields].sort().join(", ")} ${fields.length === 1 ? "does" : "do"} nothing`,
-    fix: "remove them, or switch the section on",
+    fix: `remove ${fields.length === 1 ? "it" : "them"}, or switch the section on`,
   });
 }

@@ -8,7 +8,8 @@ export interface Intent {
   readonly timeout?: TimeoutIntent;
 }
 
-export const SECTIONS = ["circuitBreaker", "retry", "timeout"] as const satisfies readonly (keyof Intent)[];
+/** In the order in which they are settled on a target: retries depend on the timeouts. */
+export const SECTIONS = ["circuitBreaker", "timeout", "retry"] as const satisfies readonly (keyof Intent)[];
 export type Section = (typeof SECTIONS)[number];
 
 export interface CircuitBreakerIntent {

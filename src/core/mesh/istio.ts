@@ -24,4 +24,5 @@ export const istio: MeshCompiler = {
   groupOf: () => undefined,
   acceptsValue: () => false,
   objection: () => undefined,
+  meansTheSame: ({ value, other }) => value === other,
 };

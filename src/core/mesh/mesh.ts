@@ -43,6 +43,20 @@ export interface Eligibility {
   readonly findings: readonly Finding[];
 }
 
+/** A group filled up from a policy and from what people wrote. */
+export interface MixedGroup {
+  readonly group: string;
+  readonly annotations: StringMap;
+  /** What the object will have in the groups that are settled already. */
+  readonly settled: StringMap;
+}
+
+export interface ValuePair {
+  readonly key: string;
+  readonly value: string;
+  readonly other: string;
+}
+
 /** One mesh. Adding one is one file and one line in all.ts. */
 export interface MeshCompiler {
   readonly name: MeshName;
@@ -58,5 +72,7 @@ export interface MeshCompiler {
   /** Whether the mesh accepts the value of this key, looked at alone. */
   acceptsValue(annotation: string, value: string, version: MeshVersion): boolean;
   /** Why a mixed group must not be written: what the mesh, or a check across its fields, says; undefined: it holds. */
-  objection(group: string, annotations: StringMap, target: TargetContext): string | undefined;
+  objection(candidate: MixedGroup, target: TargetContext): string | undefined;
+  /** Whether two values of a key say the same, such as `2s` and `2000ms`. */
+  meansTheSame(values: ValuePair, version: MeshVersion): boolean;
 }

@@ -12,13 +12,26 @@ const GATEWAY_API_ROUTES = ["httproutes", "grpcroutes"];
 
 /** CRDs of the Gateway API's standard channel, read from the Go module that carries them; its routes unless told. */
 export async function gatewayApiCrdPaths(plurals: readonly string[] = GATEWAY_API_ROUTES): Promise<string[]> {
-  const { stdout } = await promisify(execFile)("go", ["mod", "download", "-json", GATEWAY_API_MODULE], {
-    cwd: gatewayApiModuleDirectory(),
-    env: { ...process.env, GOWORK: "off", GOFLAGS: "-mod=readonly" },
-  });
+  const stdout = await downloadModule();
   const { Dir: directory } = z.object({ Dir: z.string() }).parse(JSON.parse(stdout));
   const standard = join(directory, "config", "crd", "standard");
   return plurals.map((plural) => join(standard, `gateway.networking.k8s.io_${plural}.yaml`));
+}
+
+async function downloadModule(): Promise<string> {
+  try {
+    const { stdout } = await promisify(execFile)("go", ["mod", "download", "-json", GATEWAY_API_MODULE], {
+      cwd: gatewayApiModuleDirectory(),
+      env: { ...process.env, GOWORK: "off", GOFLAGS: "-mod=readonly" },
+    });
+    return stdout;
+  } catch (error) {
+    const hint =
+      (error as NodeJS.ErrnoException).code === "ENOENT" ? "install Go 1.26 or newer" : (error as Error).message;
+    throw new Error(`Cannot get the Gateway API's CRDs from the Go module ${GATEWAY_API_MODULE}: ${hint}`, {
+      cause: error,
+    });
+  }
 }
 
 /** Our own minimal CRDs that stand for Linkerd's HTTPRoute and ServiceProfile. */

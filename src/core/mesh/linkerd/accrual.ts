@@ -13,15 +13,17 @@ const MAX_PENALTY = "balancer.linkerd.io/failure-accrual-consecutive-max-penalty
 const WINDOW = "balancer.alpha.linkerd.io/failure-accrual-success-rate-window";
 const MIN_REQUESTS = "balancer.alpha.linkerd.io/failure-accrual-success-rate-min-requests";
 
-/** `parse_accrual_config`. Without a mode none of the other keys is looked at. */
+/**
+ * `parse_accrual_config`. Without a mode none of the other keys is looked at. Linkerd stops at a bad mode; the
+ * parameters are read all the same, so that people get all their mistakes at once.
+ */
 export function readAccrual(scan: Scan): Accrual | undefined {
   if (scan.annotations["balancer.linkerd.io/failure-accrual"] === undefined) return undefined;
   const before = scan.problems.length;
   const mode = member(scan, "balancer.linkerd.io/failure-accrual");
-  if (mode === undefined) return undefined;
   const consecutive = consecutiveParameters(scan);
   const successRate = mode === "unified" ? successRateParameters(scan) : undefined;
-  if (consecutive === undefined || scan.problems.length > before) return undefined;
+  if (mode === undefined || consecutive === undefined || scan.problems.length > before) return undefined;
   if (successRate === undefined) return { mode, ...consecutive };
   if (successRate.minRequests > SUCCESS_RATE_MIN_REQUESTS_MAX)
     scan.problems.push(refusedByProxies(scan, successRate.minRequests));

@@ -1,6 +1,7 @@
 import { type Finding, finding } from "../../finding.ts";
 import type { CircuitBreakerIntent, Intent, RetryIntent, Section, TimeoutIntent } from "../../intent/intent.ts";
 import type { TargetKind } from "../../names.ts";
+import { withArticle } from "../../text.ts";
 import type { CompiledSettings, SettingsGroup } from "../mesh.ts";
 import { BREAKER_KEYS, RETRY_KEYS, TIMEOUT_KEYS } from "./annotations.ts";
 import { type LinkerdVersion, supports } from "./version.ts";
@@ -16,7 +17,7 @@ export function compileForLinkerd(intent: Intent, kind: TargetKind, version: Lin
   }
   const annotated = supports(version, "retryAndTimeoutAnnotations");
   if (retry !== undefined) {
-    const problems = annotated ? retryDifferences(retry, kind) : [tooOld("retry", version)];
+    const problems = annotated ? retryDifferences(intent, kind) : [tooOld("retry", version)];
     findings.push(...problems);
     if (!problems.some((item) => item.severity === "deny")) groups.push(retryGroup(retry, kind));
   }
@@ -73,7 +74,8 @@ function readsGrpcCodes(kind: TargetKind): boolean {
   return kind.kind !== "HTTPRoute";
 }
 
-function retryDifferences(retry: RetryIntent, kind: TargetKind): readonly Finding[] {
+function retryDifferences({ retry, timeout }: Intent, kind: TargetKind): readonly Finding[] {
+  if (retry === undefined) return [];
   if (retry.maxAttempts === 0) return kind.kind === "Service" ? [] : [routeCannotSwitchRetryOff(kind)];
   const findings: Finding[] = [];
   const unread = kind.kind === "HTTPRoute" ? retry.grpcCodes : kind.kind === "GRPCRoute" ? retry.statusCodes : [];
@@ -82,7 +84,10 @@ function retryDifferences(retry: RetryIntent, kind: TargetKind): readonly Findin
     findings.push(
       finding("FL311", "spec.retry.timeout", {
         message: "Linkerd's per-try timeout ends with the response headers and is lifted on the last try",
-        fix: "set spec.timeout.request to bound the request as a whole",
+        fix:
+          timeout?.requestMs === undefined
+            ? "set spec.timeout.request to bound the request as a whole"
+            : "nothing to do: spec.timeout.request bounds the request as a whole",
       }),
     );
   }
@@ -95,14 +100,14 @@ function unreadCodes(retry: RetryIntent, kind: TargetKind): Finding {
   const other = isHttp ? "statusCodes" : "grpcCodes";
   const nothingLeft = (isHttp ? retry.statusCodes : retry.grpcCodes).length === 0;
   return finding(nothingLeft ? "FL312" : "FL311", `spec.retry.${field}`, {
-    message: `Linkerd does not read ${field} from a ${kind.kind}${nothingLeft ? ", so nothing would be retried" : ""}`,
+    message: `Linkerd does not read ${field} from ${withArticle(kind.kind)}${nothingLeft ? ", so nothing would be retried" : ""}`,
     fix: nothingLeft ? `list ${other}, or target the Service` : `remove ${field}, or target the Service`,
   });
 }
 
 function routeCannotSwitchRetryOff(kind: TargetKind): Finding {
   return finding("FL311", "spec.retry.maxAttempts", {
-    message: `Found 0 on a ${kind.kind}; Linkerd has no off value on a route, retries of its Service still apply`,
+    message: `Found 0 on ${withArticle(kind.kind)}; Linkerd has no off value on a route, retries of its Service still apply`,
     fix: "remove retry from the Service's policy and list it on the other routes",
   });
 }

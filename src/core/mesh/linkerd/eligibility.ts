@@ -1,5 +1,12 @@
 import { type Finding, finding } from "../../finding.ts";
-import { annotationsOf, type ParentReference, type Route, type Service, type ServicePort } from "../../kubernetes.ts";
+import {
+  annotationsOf,
+  type ParentReference,
+  recordsIn,
+  type Route,
+  type Service,
+  type ServicePort,
+} from "../../kubernetes.ts";
 import type { Eligibility, TargetContext } from "../mesh.ts";
 import { type LinkerdVersion, supports } from "./version.ts";
 
@@ -29,22 +36,19 @@ function serviceEligibility(target: TargetContext): Eligibility {
     return refused("It is an ExternalName Service", "point clients at a Service with endpoints in the mesh");
   if (spec?.clusterIP === "None")
     return refused("It is headless (clusterIP: None)", "give it a cluster IP, or remove the policy");
-  const ports = spec?.ports ?? [];
+  const ports = recordsIn(spec?.ports);
   const reasons = ports.map((port) => whyNotHttp(port, target)).filter((reason) => reason !== undefined);
   if (reasons.length === 0) return ELIGIBLE;
   const found = reasons.join(", ");
   if (reasons.length === ports.length) {
-    return refused(
-      `No port speaks HTTP for Linkerd: ${found}`,
-      "set appProtocol: http or kubernetes.io/h2c where it is HTTP",
-    );
+    return refused(`No port speaks HTTP for Linkerd: ${found}`, howToSpeakHttp(ports, target));
   }
   return {
     eligible: true,
     findings: [
       finding("FL304", "spec.ports", {
         message: `Settings do not act on ${found}`,
-        fix: "set appProtocol: http or kubernetes.io/h2c where it is HTTP",
+        fix: howToSpeakHttp(ports, target),
       }),
     ],
   };
@@ -61,13 +65,21 @@ function refused(message: string, fix: string): Eligibility {
 function whyNotHttp(port: ServicePort, target: TargetContext): string | undefined {
   const protocol = port.protocol ?? "TCP";
   if (protocol !== "TCP") return `port ${port.port} (${protocol})`;
-  if (port.appProtocol !== undefined && decidesByAppProtocol(target.version)) {
+  if (typeof port.appProtocol === "string" && decidesByAppProtocol(target.version)) {
     return HTTP_APP_PROTOCOLS.has(port.appProtocol) ? undefined : `port ${port.port} (appProtocol ${port.appProtocol})`;
   }
   const written = annotationsOf(target.object)[OPAQUE_PORTS] ?? target.namespace?.annotations[OPAQUE_PORTS];
   const opaque = written === undefined ? DEFAULT_OPAQUE_PORTS : parsePortRanges(written);
   if (!opaque.some(([from, to]) => port.port >= from && port.port <= to)) return undefined;
   return `port ${port.port} (${written === undefined ? "opaque by default" : `opaque by ${OPAQUE_PORTS}`})`;
+}
+
+function howToSpeakHttp(ports: readonly ServicePort[], target: TargetContext): string {
+  const refusedPorts = ports.filter((port) => whyNotHttp(port, target) !== undefined);
+  if (refusedPorts.every((port) => (port.protocol ?? "TCP") !== "TCP"))
+    return "nothing to do: meshes leave such ports alone";
+  if (decidesByAppProtocol(target.version)) return "set appProtocol: http or kubernetes.io/h2c where it is HTTP";
+  return `set ${OPAQUE_PORTS} on the Service to a list without the port where it is HTTP`;
 }
 
 /** From 2.18 on appProtocol decides before the list of opaque ports. */
@@ -104,20 +116,27 @@ function routeEligibility(route: Route): Eligibility {
 
 /** Parents that Linkerd takes as Services: kind and group must be written out (meshes.md 2.1). */
 export function serviceParents(route: Route): readonly ParentReference[] {
-  return (route.spec?.parentRefs ?? []).filter(
+  return recordsIn(route.spec?.parentRefs).filter(
     (parent) => parent.kind === "Service" && (parent.group === "" || parent.group === "core"),
   );
 }
 
-/** Findings about ServiceProfiles that replace everything written on the Service, in any namespace. */
-export function shadowingProfiles(service: string, target: TargetContext): readonly Finding[] {
-  return target.world
-    .serviceProfilesFor(service, target.key.namespace)
-    .filter((profile) => profile.active)
-    .map((profile) =>
-      finding("FL305", "", {
-        message: `ServiceProfile ${profile.namespace}/${profile.name} has routes and switches all annotations of Service ${service} off`,
-        fix: "delete the ServiceProfile or its routes",
-      }),
-    );
+/**
+ * ServiceProfiles that replace everything written on a Service, and every route of it (meshes.md 1.6). They count in
+ * any namespace: a client's own goes first.
+ */
+export function shadowingProfiles(target: TargetContext): readonly Finding[] {
+  const isService = target.kind.kind === "Service";
+  const services = isService ? [{ name: target.key.name }] : serviceParents(target.object as Route);
+  return services.flatMap(({ name, namespace = target.key.namespace }: ParentReference) =>
+    target.world
+      .serviceProfilesFor(name, namespace)
+      .filter((profile) => profile.active)
+      .map((profile) =>
+        finding("FL305", "", {
+          message: `ServiceProfile ${profile.namespace}/${profile.name} has routes or overrides and switches ${isService ? "all annotations" : "every route"} of Service ${name} off`,
+          fix: "delete it, or its routes and dstOverrides",
+        }),
+      ),
+  );
 }

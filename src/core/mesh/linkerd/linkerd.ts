@@ -1,6 +1,10 @@
 import type { StringMap } from "../../kubernetes.ts";
-import type { MeshCompiler, MeshVersion, TargetContext } from "../mesh.ts";
+import { canonicalJson } from "../../intent/revision.ts";
+import { quote, showMs } from "../../text.ts";
+import type { MeshCompiler, MeshVersion, MixedGroup, TargetContext, ValuePair } from "../mesh.ts";
+import { RETRY_KEYS, TIMEOUT_KEYS } from "./annotations.ts";
 import { compileForLinkerd } from "./compile.ts";
+import { parseDuration } from "./duration.ts";
 import { linkerdEligibility, shadowingProfiles } from "./eligibility.ts";
 import { isLinkerdKey, keySpec, type LinkerdGroup } from "./keys.ts";
 import { readAnnotations } from "./read.ts";
@@ -27,11 +31,12 @@ export const linkerd: MeshCompiler = {
   name: "Linkerd",
   compile: compileForLinkerd,
   eligibility: linkerdEligibility,
-  shadows: (target) => (target.kind.kind === "Service" ? shadowingProfiles(target.key.name, target) : []),
+  shadows: shadowingProfiles,
   review: reviewAnnotations,
   groupOf,
   acceptsValue,
   objection,
+  meansTheSame,
 };
 
 function groupOf(annotation: string): string | undefined {
@@ -42,8 +47,34 @@ function acceptsValue(annotation: string, value: string, version: MeshVersion): 
   return isLinkerdKey(annotation) && parseValue(annotation, value, version).ok;
 }
 
-function objection(group: string, annotations: StringMap, target: TargetContext): string | undefined {
+/**
+ * The parser, and the checks across fields that would refuse a policy with these values. A limit of zero is a person's
+ * try to switch retries off: filled up with a status list it would turn one retry on.
+ */
+function objection({ group, annotations, settled }: MixedGroup, target: TargetContext): string | undefined {
   const reading = readAnnotations(annotations, target.kind.kind, target.version);
   const problem = reading.problems.find((found) => GROUPS[found.group] === group);
-  return problem?.reason ?? forbiddenValues(reading, target.kind.kind)[0]?.message;
+  const refused = problem?.reason ?? forbiddenValues(reading, target.kind.kind)[0]?.message;
+  return refused ?? (group === "retry" ? retryObjection(annotations, settled) : undefined);
+}
+
+function retryObjection(annotations: StringMap, settled: StringMap): string | undefined {
+  const limit = annotations[RETRY_KEYS.limit];
+  if (limit !== undefined && Number(limit) === 0)
+    return `${RETRY_KEYS.limit} ${quote(limit)} beside a status list is one retry`;
+  const perTryMs = readMs(annotations[RETRY_KEYS.timeout]);
+  const requestMs = readMs(settled[TIMEOUT_KEYS.request]);
+  if (perTryMs === undefined || requestMs === undefined || requestMs === 0 || perTryMs <= requestMs) return undefined;
+  return `${RETRY_KEYS.timeout} ${showMs(perTryMs)} is above ${TIMEOUT_KEYS.request} ${showMs(requestMs)}`;
+}
+
+function readMs(text: string | undefined): number | undefined {
+  const parsed = text === undefined ? undefined : parseDuration(text);
+  return parsed?.ok === true ? parsed.value : undefined;
+}
+
+function meansTheSame({ key, value, other }: ValuePair, version: MeshVersion): boolean {
+  if (value === other || !isLinkerdKey(key)) return value === other;
+  const [left, right] = [parseValue(key, value, version), parseValue(key, other, version)];
+  return left.ok && right.ok && canonicalJson(left.value) === canonicalJson(right.value);
 }

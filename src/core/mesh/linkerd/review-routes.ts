@@ -1,5 +1,5 @@
 import { annotationPath, type Finding, finding } from "../../finding.ts";
-import { annotationsOf, type ParentReference, type Route, type StringMap } from "../../kubernetes.ts";
+import { annotationsOf, type ParentReference, recordsIn, type Route, type StringMap } from "../../kubernetes.ts";
 import { GATEWAY_GROUP, LINKERD_POLICY_GROUP } from "../../names.ts";
 import { list, quote } from "../../text.ts";
 import type { TargetContext } from "../mesh.ts";
@@ -9,20 +9,21 @@ import { serviceParents } from "./eligibility.ts";
 import { isResilienceKey } from "./keys.ts";
 import { readAnnotations } from "./read.ts";
 import type { Reading, Timeouts } from "./reading.ts";
+import { routeFieldRequestMs } from "./route.ts";
 import { supports } from "./version.ts";
 
 /** Linkerd parses the annotations of a route only for a Service or EgressNetwork as parent. */
 export function hasMeshParent(route: Route): boolean {
   const isEgress = (parent: ParentReference): boolean =>
     parent.kind === "EgressNetwork" && parent.group === LINKERD_POLICY_GROUP;
-  return serviceParents(route).length > 0 || (route.spec?.parentRefs ?? []).some(isEgress);
+  return serviceParents(route).length > 0 || recordsIn(route.spec?.parentRefs).some(isEgress);
 }
 
 export function unreadRoute(annotations: StringMap): readonly Finding[] {
   const keys = Object.keys(annotations).filter(isResilienceKey).sort();
   return [
     finding("FL306", annotationPath(keys[0] ?? ""), {
-      message: `Linkerd does not read ${list(keys)} here: no parentRef names a Service`,
+      message: `Linkerd does not read ${keys.length === 1 ? "it" : `the ${keys.length} annotations for it`} here: no parentRef names a Service`,
       fix: 'add a parentRef with kind: Service and group: "", or remove the annotations',
     }),
   ];
@@ -32,7 +33,7 @@ export function unreadRoute(annotations: StringMap): readonly Finding[] {
 export function ignoredRouteFields(target: TargetContext): readonly Finding[] {
   const route = target.object as Route;
   if (target.kind.kind !== "HTTPRoute" || !hasMeshParent(route)) return [];
-  return (route.spec?.rules ?? []).flatMap((rule, index) => {
+  return recordsIn(route.spec?.rules).flatMap((rule, index) => {
     const path = `spec.rules[${index}]`;
     return [
       ...ignoredRequestTimeout(rule.timeouts?.request, path, target),
@@ -59,7 +60,7 @@ export function ignoredRouteFields(target: TargetContext): readonly Finding[] {
 }
 
 function ignoredRequestTimeout(text: string | undefined, path: string, target: TargetContext): readonly Finding[] {
-  if (text === undefined || target.kind.group !== GATEWAY_GROUP) return [];
+  if (typeof text !== "string" || target.kind.group !== GATEWAY_GROUP) return [];
   const fix = `use the annotation ${TIMEOUT_KEYS.request}`;
   if (!supports(target.version, "gatewayRouteTimeouts")) {
     return [
@@ -86,16 +87,29 @@ function ignored(path: string, message: string, fix: string): Finding {
 
 /** Settings of the parent Services that no longer act on this route, since Linkerd does not merge (meshes.md 1.4). */
 export function switchedOff(target: TargetContext, reading: Reading): readonly Finding[] {
+  const timeouts = routeTimeouts(target, reading);
+  if (timeouts === undefined && reading.httpRetry === undefined && reading.grpcRetry === undefined) return [];
   return serviceParents(target.object as Route).flatMap((parent) => {
     const namespace = parent.namespace ?? target.key.namespace;
     const service = target.world.target({ group: "", kind: "Service", namespace, name: parent.name });
     if (service === undefined) return [];
     const ofService = readAnnotations(annotationsOf(service), "Service", target.version);
-    const lost = [...lostTimeouts(reading.timeouts, ofService.timeouts), ...lostPerTry(reading, ofService)];
+    const lost = [...lostTimeouts(timeouts, ofService.timeouts), ...lostPerTry(reading, ofService)];
     if (lost.length === 0) return [];
     const message = `The settings of this route switch ${list(lost)} of Service ${parent.name} off here`;
     return [finding("FL313", "", { message, fix: "set them on the route too, where they are wanted" })];
   });
+}
+
+/** The timeouts of the annotations and, where some rule has one that Linkerd honours, `timeouts.request` of the route. */
+function routeTimeouts({ kind, object, version }: TargetContext, { timeouts }: Reading): Timeouts | undefined {
+  if (kind.kind !== "HTTPRoute" || timeouts?.requestMs !== undefined) return timeouts;
+  const requests = recordsIn((object as Route).spec?.rules).map((rule) => {
+    const request: unknown = rule.timeouts?.request;
+    return typeof request === "string" ? routeFieldRequestMs({ apiGroup: kind.group, request }, version) : undefined;
+  });
+  const requestMs = requests.find((ms) => ms !== undefined);
+  return requestMs === undefined ? timeouts : { ...timeouts, requestMs };
 }
 
 function lostTimeouts(ofRoute: Timeouts | undefined, ofService: Timeouts | undefined): readonly string[] {

@@ -1,6 +1,7 @@
 import { annotationPath, type Finding, finding } from "../../finding.ts";
 import type { StringMap } from "../../kubernetes.ts";
-import { list, quote, showMs } from "../../text.ts";
+import { failingGrpcCodes } from "../../intent/status-codes.ts";
+import { list, quote, showMs, withArticle } from "../../text.ts";
 import type { TargetContext } from "../mesh.ts";
 import { BREAKER_KEYS, RETRY_KEYS, TIMEOUT_KEYS } from "./annotations.ts";
 import { type AnnotationSource, type KeySpec, keySpec, type LinkerdKey } from "./keys.ts";
@@ -98,7 +99,7 @@ function isReadFrom(key: LinkerdKey, target: TargetContext): boolean {
 /** Keys that Linkerd does not look at on this object, in this version, or beside these others. */
 export function unreadKeys(reading: Reading, annotations: StringMap, target: TargetContext): readonly Finding[] {
   return [
-    ...retryWithoutList(reading, annotations),
+    ...retryWithoutList(reading, annotations, target),
     ...reading.notReadHere.map((key) => notReadHere(key, target)),
     ...reading.notConsulted.map(({ key, because }) =>
       finding("FL417", annotationPath(key), {
@@ -114,8 +115,8 @@ export function unreadKeys(reading: Reading, annotations: StringMap, target: Tar
     ),
     ...reading.unknown.map(({ key, nearest }) =>
       finding("FL418", annotationPath(key), {
-        message: `Linkerd does not know this annotation${nearest === undefined ? "" : `; the nearest one that it knows is ${nearest}`}`,
-        fix: nearest === undefined ? "remove it" : `write ${nearest}`,
+        message: "Linkerd does not know this annotation and ignores it",
+        fix: nearest === undefined ? "remove it" : `remove it, or rename it to ${nearest}`,
       }),
     ),
   ];
@@ -124,28 +125,32 @@ export function unreadKeys(reading: Reading, annotations: StringMap, target: Tar
 function notReadHere(key: LinkerdKey, target: TargetContext): Finding {
   const from: KeySpec["readFrom"] = keySpec(key).readFrom;
   return finding("FL416", annotationPath(key), {
-    message: `Linkerd does not read it from ${article(target.kind.kind)}, only from ${list(from.map((source) => `${source}s`))}`,
+    message: `Linkerd does not read it from ${withArticle(target.kind.kind)}, only from ${list(from.map((source) => `${source}s`))}`,
     fix:
       from.length === 1
         ? "move it to the Service"
-        : `remove it, or move it to ${article(from[from.length - 1] ?? "Service")}`,
+        : `remove it, or move it to ${withArticle(from[from.length - 1] ?? "Service")}`,
   });
 }
 
-function article(kind: string): string {
-  return kind === "HTTPRoute" ? "an HTTPRoute" : `a ${kind}`;
-}
-
 /** An empty list retries no status, so the other retry keys alone are nearly without effect. */
-function retryWithoutList({ httpRetry, grpcRetry }: Reading, annotations: StringMap): readonly Finding[] {
+function retryWithoutList(
+  { httpRetry, grpcRetry }: Reading,
+  annotations: StringMap,
+  target: TargetContext,
+): readonly Finding[] {
   const key = [RETRY_KEYS.limit, RETRY_KEYS.timeout].find((candidate) => annotations[candidate] !== undefined);
   const lists = (httpRetry?.statusRanges.length ?? 0) + (grpcRetry?.codes.length ?? 0);
   const isWritten = annotations[RETRY_KEYS.http] !== undefined || annotations[RETRY_KEYS.grpc] !== undefined;
   if (key === undefined || lists > 0 || isWritten) return [];
+  const lacks = [RETRY_KEYS.http, RETRY_KEYS.grpc].filter((candidate) => isReadFrom(candidate, target));
   return [
     finding("FL415", annotationPath(key), {
-      message: `Found no ${RETRY_KEYS.http} and no ${RETRY_KEYS.grpc}, so no status is retried`,
-      fix: `add ${RETRY_KEYS.http}, for example "5xx"`,
+      message: `Found no ${lacks.join(" and no ")}, so no status is retried`,
+      fix:
+        lacks[0] === RETRY_KEYS.http
+          ? `add ${RETRY_KEYS.http}, for example "5xx"`
+          : `add ${RETRY_KEYS.grpc}, for example "unavailable"`,
     }),
   ];
 }
@@ -155,7 +160,7 @@ export function acrossGroups({ accrual, httpRetry, grpcRetry, timeouts }: Readin
   const findings: Finding[] = [];
   const perTryMs = (httpRetry ?? grpcRetry)?.timeoutMs;
   const requestMs = timeouts?.requestMs;
-  if (perTryMs !== undefined && requestMs !== undefined && requestMs > 0 && perTryMs > requestMs) {
+  if (perTryMs !== undefined && requestMs !== undefined && requestMs > 0 && perTryMs >= requestMs) {
     findings.push(
       finding("FL419", annotationPath(RETRY_KEYS.timeout), {
         message: `Found ${showMs(perTryMs)}, but ${TIMEOUT_KEYS.request} ends the request after ${showMs(requestMs)}`,
@@ -164,7 +169,12 @@ export function acrossGroups({ accrual, httpRetry, grpcRetry, timeouts }: Readin
     );
   }
   const retriesServerErrors = httpRetry?.statusRanges.some(([, to]) => to >= BREAKER_FAILURES_FROM) ?? false;
-  const tries = retriesServerErrors ? (httpRetry?.limit ?? 0) + 1 : 0;
+  const retriesFailedCalls = failingGrpcCodes(grpcRetry?.codes ?? []).length > 0;
+  const limits = [
+    retriesServerErrors ? httpRetry?.limit : undefined,
+    retriesFailedCalls ? grpcRetry?.limit : undefined,
+  ];
+  const tries = Math.max(0, ...limits.map((limit) => (limit === undefined ? 0 : limit + 1)));
   if (accrual !== undefined && tries > 0 && accrual.maxFailures > 0 && tries >= accrual.maxFailures) {
     findings.push(
       finding("FL420", annotationPath(BREAKER_KEYS.maxFailures), {

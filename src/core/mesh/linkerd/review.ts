@@ -15,7 +15,7 @@ export function reviewAnnotations(target: TargetContext, annotations: StringMap)
   const isService = target.kind.kind === "Service";
   const ofRoute = isService ? [] : ignoredRouteFields(target);
   const reading = readAnnotations(annotations, target.kind.kind, target.version);
-  if (reading === EMPTY_READING) return ofRoute;
+  if (reading === EMPTY_READING) return isService ? ofRoute : [...ofRoute, ...switchedOff(target, reading)];
   if (!isService && !hasMeshParent(target.object as Route)) return unreadRoute(annotations);
   return [
     ...ofRoute,
@@ -24,6 +24,7 @@ export function reviewAnnotations(target: TargetContext, annotations: StringMap)
     ...inertValues(reading, annotations, target),
     ...unreadKeys(reading, annotations, target),
     ...acrossGroups(reading),
-    ...(isService ? shadowingProfiles(target.key.name, target) : switchedOff(target, reading)),
+    ...shadowingProfiles(target),
+    ...(isService ? [] : switchedOff(target, reading)),
   ];
 }

@@ -1,0 +1,52 @@
+/** Goals and sizes of the benchmark. */
+
+/** What a run is held to; a miss is reported, never an error. Ratios are against the bare server of the same run. */
+export const GOALS = {
+  /** CPU of one review, Fairlead / bare, without rules (design section 6). */
+  cpuRatioMax: 1.5,
+  /** At concurrency 1 (design section 6). */
+  handlerP99MsMax: 5,
+  /** Latency added to a Service create through kube-apiserver, Fairlead / bare (design section 6). */
+  endToEndRatioMax: 1.2,
+  /** RSS of Fairlead above the bare server's after the same load (design section 6). */
+  memoryAboveBareMiBMax: 100,
+  /** "Flat under churn": less than one semi-space of V8 (16 MiB, v8 heap.cc), whose resizing is no leak. */
+  churnGrowthMiBMax: 16,
+} as const;
+
+/** Size of the world, as issue 3 asks for it. All policies are in the one namespace, which is the worst case. */
+export const POLICIES = 100;
+export const SERVICES = 1_000;
+
+/** One request at a time, and about what one kube-apiserver keeps in flight during a rollout (issue 3). */
+export const CONCURRENCIES = [1, 32] as const;
+
+/** How long and how often each thing is measured. */
+export interface Plan {
+  readonly handlerRounds: number;
+  readonly handlerWindowMs: number;
+  /** Long enough for V8 to optimise the hot path: later windows show no further fall. */
+  readonly warmUpMs: number;
+  readonly endToEndRounds: number;
+  /** Creates of each arm in one round. */
+  readonly endToEndCreates: number;
+  readonly churnCycles: number;
+}
+
+/** Minutes, not seconds (reference/admission-webhooks.md, Lessons b), yet under six with the start of the cluster. */
+export const FULL_PLAN: Plan = {
+  handlerRounds: 9,
+  handlerWindowMs: 2_000,
+  warmUpMs: 4_000,
+  endToEndRounds: 25,
+  endToEndCreates: 60,
+  churnCycles: 30,
+};
+export const QUICK_PLAN: Plan = {
+  handlerRounds: 3,
+  handlerWindowMs: 700,
+  warmUpMs: 1_500,
+  endToEndRounds: 8,
+  endToEndCreates: 30,
+  churnCycles: 9,
+};

@@ -1,0 +1,53 @@
+import { expect, test } from "vitest";
+import { excludedNamespaces, parseMesh, parseMeshVersion, parseMode, parsePort, parseUrl } from "../../src/config.ts";
+import { UsageError } from "../../src/usage-error.ts";
+
+test.each([
+  ["linkerd", "Linkerd"],
+  ["LINKERD", "Linkerd"],
+  ["Istio", "Istio"],
+])("parseMesh(%s) is %s", (text, mesh) => {
+  expect(parseMesh(text)).toBe(mesh);
+});
+
+test.each([
+  [() => parseMesh("consul"), "Found --mesh consul, wanted Linkerd or Istio"],
+  [() => parseMesh(""), "Found --mesh , wanted Linkerd or Istio"],
+  [() => parseMode("Enforce"), "Found --mode Enforce, wanted enforce, warn, audit"],
+  [() => parseMode("constructor"), "Found --mode constructor, wanted enforce, warn, audit"],
+  [
+    () => parseMeshVersion("2.13"),
+    "Found --mesh-version 2.13, wanted a Linkerd version from 2.14 on, such as 2.20 or edge-26.8.3",
+  ],
+  [
+    () => parseMeshVersion("latest"),
+    "Found --mesh-version latest, wanted a Linkerd version from 2.14 on, such as 2.20 or edge-26.8.3",
+  ],
+  [() => parsePort("65536"), "Found the port 65536, wanted a number from 0 to 65535"],
+  [() => parsePort("-1"), "Found the port -1, wanted a number from 0 to 65535"],
+  [() => parsePort(""), "Found the port , wanted a number from 0 to 65535"],
+  [() => parsePort("8443x"), "Found the port 8443x, wanted a number from 0 to 65535"],
+  [() => parseUrl("http://a:1"), "Found --url http://a:1, wanted https://HOST:PORT without a path"],
+  [() => parseUrl("https://a:1/path"), "Found --url https://a:1/path, wanted https://HOST:PORT without a path"],
+  [() => parseUrl("a:1"), "Found --url a:1, wanted https://HOST:PORT without a path"],
+])("%s is refused: %s", (parse, message) => {
+  expect(parse).toThrow(new UsageError(message));
+});
+
+test("what is accepted", () => {
+  expect(parseMode("audit")).toBe("audit");
+  expect(parseMeshVersion()).toMatchObject({ minor: 20 });
+  expect(parseMeshVersion("edge-24.8.2")).toMatchObject({ minor: 16 });
+  expect(parsePort("0")).toBe(0);
+  expect(parseUrl("https://127.0.0.1:8443")).toBe("https://127.0.0.1:8443");
+});
+
+test("the excluded namespaces are those of design 2.2 and our own", () => {
+  expect([...excludedNamespaces("own")].sort()).toEqual([
+    "istio-system",
+    "kube-node-lease",
+    "kube-system",
+    "linkerd",
+    "own",
+  ]);
+});

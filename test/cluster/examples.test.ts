@@ -1,0 +1,217 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readInput } from "../../src/cli/input.ts";
+import { reviewObjects } from "../../src/cli/review.ts";
+import { excludedNamespaces, parseMeshVersion } from "../../src/config.ts";
+import type { ControlPlane } from "../../src/dev/control-plane/control-plane.ts";
+import { waitFor } from "../../src/dev/control-plane/wait.ts";
+import type { Fairlead } from "../../src/main.ts";
+import { kubectl, ROOT, startClusterWithCrds, startInProcess } from "./support.ts";
+
+const EXAMPLES = join(ROOT, "examples");
+const OUR_LABELS = ["fairlead.dev/revision"];
+const NOT_SETTINGS = new Set(["fairlead.dev/injected", "kubectl.kubernetes.io/last-applied-configuration"]);
+
+interface Example {
+  /** File or directory under examples/. */
+  readonly name: string;
+  /** What each target has afterwards, by `kind namespace/name`: every annotation but the record. */
+  readonly settings: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Codes of the findings that `review` reports, in the order of the input. */
+  readonly findings: readonly string[];
+}
+
+function breaker(failures: number, maxPenalty = "60000ms"): Readonly<Record<string, string>> {
+  const prefix = "balancer.linkerd.io/failure-accrual";
+  return {
+    [prefix]: "consecutive",
+    [`${prefix}-consecutive-max-failures`]: String(failures),
+    [`${prefix}-consecutive-min-penalty`]: "1000ms",
+    [`${prefix}-consecutive-max-penalty`]: maxPenalty,
+    [`${prefix}-consecutive-jitter-ratio`]: "0.5",
+  };
+}
+
+const ADMITTED: readonly Example[] = [
+  { name: "breaker.yaml", settings: { "service shop/orders": breaker(5) }, findings: [] },
+  {
+    name: "retries.yaml",
+    settings: {
+      "service billing/invoices": {},
+      "httproute billing/invoices-read": { "retry.linkerd.io/http": "5xx,429", "retry.linkerd.io/limit": "2" },
+      "httproute billing/invoices-other": {},
+    },
+    findings: [],
+  },
+  {
+    name: "timeouts",
+    settings: {
+      "service search/catalog": {
+        "timeout.linkerd.io/request": "2500ms",
+        "timeout.linkerd.io/response": "2000ms",
+        "timeout.linkerd.io/idle": "1000ms",
+      },
+    },
+    findings: [],
+  },
+  {
+    name: "fleet.yaml",
+    settings: {
+      "service payments/ledger": { ...breaker(7), "timeout.linkerd.io/request": "30000ms" },
+      "service payments/cards": { ...breaker(7), "timeout.linkerd.io/request": "10000ms" },
+      "service payments/legacy": {},
+    },
+    findings: ["FL307", "FL307"],
+  },
+  {
+    name: "override",
+    settings: {
+      "service accounts/sessions": {
+        "retry.linkerd.io/http": "gateway-error",
+        "retry.linkerd.io/limit": "1",
+        "timeout.linkerd.io/request": "4s",
+      },
+    },
+    findings: ["FL504", "FL504"],
+  },
+  {
+    name: "warn-mode.yaml",
+    settings: { "service reports/exports": { ...breaker(7), "timeout.linkerd.io/request": "30" } },
+    findings: ["FL401"],
+  },
+  {
+    name: "iam-policy-service",
+    settings: {
+      "service iam-policy-service/policy-service": {
+        ...breaker(7, "30000ms"),
+        "retry.linkerd.io/http": "gateway-error,429",
+        "retry.linkerd.io/grpc": "unavailable",
+        "retry.linkerd.io/limit": "2",
+        "retry.linkerd.io/timeout": "300ms",
+        "timeout.linkerd.io/request": "1500ms",
+      },
+    },
+    findings: ["FL311"],
+  },
+];
+
+let cluster: ControlPlane;
+let fairlead: Fairlead;
+
+beforeAll(async () => {
+  cluster = await startClusterWithCrds();
+  fairlead = await startInProcess(cluster);
+});
+
+afterAll(async () => {
+  await fairlead?.stop();
+  await cluster?.stop();
+});
+
+interface Metadata {
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+async function metadataOf(target: string): Promise<Metadata> {
+  const [kind = "", path = ""] = target.split(" ");
+  const [namespace = "", name = ""] = path.split("/");
+  return JSON.parse(await kubectl(cluster, ["get", kind, name, "-n", namespace, "-o", "json"])).metadata;
+}
+
+async function settingsOf(target: string): Promise<Readonly<Record<string, string>>> {
+  const { annotations = {} } = await metadataOf(target);
+  return Object.fromEntries(Object.entries(annotations).filter(([key]) => !NOT_SETTINGS.has(key)));
+}
+
+function review(name: string) {
+  const input = readInput({ filenames: [join(EXAMPLES, name)], recursive: false, baseDirectory: EXAMPLES });
+  return reviewObjects(
+    input.map(({ object }) => object),
+    {
+      unknownNamespaceMode: "enforce",
+      mesh: undefined,
+      meshVersion: parseMeshVersion(),
+      excludedNamespaces: excludedNamespaces("fairlead"),
+    },
+  );
+}
+
+test("every example is tested, and named in examples/README.md", () => {
+  const names = readdirSync(EXAMPLES).filter((name) => name !== "README.md");
+  expect([...ADMITTED.map(({ name }) => name), "refused"].sort()).toEqual(names.sort());
+  const readme = readFileSync(join(EXAMPLES, "README.md"), "utf8");
+  for (const name of names) expect(readme).toContain(`](${name}`);
+});
+
+describe.each(ADMITTED)("examples/$name", ({ name, settings, findings }) => {
+  test("gives its targets these settings, whatever arrived first", async () => {
+    await kubectl(cluster, ["apply", "-f", join(EXAMPLES, name)]);
+    for (const [target, wanted] of Object.entries(settings)) {
+      await waitFor(`the settings of ${target}`, async () => sameMap(await settingsOf(target), wanted)).catch(() => {});
+      expect(await settingsOf(target)).toEqual(wanted);
+    }
+  });
+
+  test("changes nothing when it is applied again", async () => {
+    await fairlead.resync.idle();
+    const before = await Promise.all(Object.keys(settings).map(metadataOf));
+    await kubectl(cluster, ["apply", "-f", join(EXAMPLES, name)]);
+    await fairlead.resync.idle();
+    const after = await Promise.all(Object.keys(settings).map(metadataOf));
+    expect(after.map(settingsAndLabels)).toEqual(before.map(settingsAndLabels));
+  });
+
+  test("is reviewed offline with the same result and these findings", async () => {
+    const reviews = review(name);
+    expect(reviews.every(({ result }) => result.allowed)).toBe(true);
+    expect(reviews.flatMap(({ result }) => result.findings.map(({ code }) => code))).toEqual(findings);
+    for (const { stored, result } of reviews) {
+      const wanted = settings[`${result.kind.toLowerCase()} ${result.namespace}/${result.name}`];
+      if (wanted === undefined) continue;
+      const annotations = Object.entries(stored?.metadata?.annotations ?? {});
+      expect(Object.fromEntries(annotations.filter(([key]) => !NOT_SETTINGS.has(key)))).toEqual(wanted);
+    }
+  });
+});
+
+test("an override warns at every apply of the same manifest, until the keys are gone from it", async () => {
+  const { stderr } = await cluster.kubectl(["apply", "-f", join(EXAMPLES, "override", "service.yaml")]);
+  expect(stderr).toContain("Warning: FL504 retry.linkerd.io/limit: ");
+  expect(stderr).toContain("remove retry.linkerd.io/limit from your manifest");
+});
+
+describe("examples/refused", () => {
+  test("is refused by the API server, Service and policy, with every reason", async () => {
+    const directory = join(EXAMPLES, "refused");
+    await kubectl(cluster, ["apply", "-f", join(directory, "0-namespace.yaml")]);
+    await waitFor("the namespace", () => fairlead.store.namespace("checkout") !== undefined);
+    const { code, stdout, stderr } = await cluster.kubectl(["apply", "-f", directory]);
+    expect(code).toBe(1);
+    expect(stdout).toBe("namespace/checkout unchanged\n");
+    expect(stderr).toContain("Service checkout/cart cannot be accepted, 3 problems:");
+    expect(stderr).toContain("ResiliencePolicy checkout/cart cannot be accepted, 1 problem:");
+    for (const code of ["FL202", "FL401", "FL402"]) expect(stderr).toContain(`(${code})`);
+  });
+
+  test("is refused offline with the same words", () => {
+    const reviews = review("refused");
+    expect(reviews.map(({ result }) => [result.kind, result.allowed])).toEqual([
+      ["ResiliencePolicy", false],
+      ["Service", false],
+    ]);
+    expect(reviews[1]?.message).toContain("Service checkout/cart cannot be accepted, 3 problems:");
+  });
+});
+
+function settingsAndLabels({ labels, annotations }: Metadata): unknown {
+  const own = Object.fromEntries(OUR_LABELS.map((label) => [label, labels?.[label]]));
+  const { "kubectl.kubernetes.io/last-applied-configuration": _, ...settings } = annotations ?? {};
+  return { own, settings };
+}
+
+function sameMap(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
+  const keys = Object.keys(a);
+  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
+}
