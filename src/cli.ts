@@ -53,7 +53,7 @@ function serveCommand(): Command {
       .option("--host <address>", "address of the admission port (default: all)")
       .option("--port <number>", "admission port (TLS); 0 takes a free one", "8443")
       .option("--operations-port <number>", "port of /livez, /readyz and /metrics (plain HTTP)", "8080")
-      .option("--register", "create the webhook configurations (development and demo)")
+      .option("--register", "create the webhook configurations (development and demo); they stay when it ends")
       .option(
         "--url <url>",
         "where the API server reaches the admission port, with --register (default: https://127.0.0.1:PORT)",

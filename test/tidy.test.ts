@@ -52,7 +52,10 @@ describe("imports run one way", () => {
         const allowed = MAY_IMPORT_ALL.includes(part) || target === part || IMPORTS[part]?.includes(target);
         expect(allowed, `${file} imports ${specifier}; ${part} may import ${IMPORTS[part]?.join(", ")}`).toBe(true);
       } else {
-        const name = specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/");
+        const name = specifier
+          .split("/")
+          .slice(0, specifier.startsWith("@") ? 2 : 1)
+          .join("/");
         expect(PACKAGE_HOMES[name] ?? [part], `${file} imports ${name}`).toContain(part);
       }
     }
@@ -75,7 +78,9 @@ describe("sizes", () => {
     const { dependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
     const names = Object.keys(dependencies);
     expect(names.length).toBeLessThanOrEqual(15);
-    const adr = globSync("docs/adr/*dependencies*.md", { cwd: ROOT }).map((file) => readFileSync(join(ROOT, file), "utf8"));
+    const adr = globSync("docs/adr/*dependencies*.md", { cwd: ROOT }).map((file) =>
+      readFileSync(join(ROOT, file), "utf8"),
+    );
     expect(names.filter((name) => !adr.some((text) => text.includes(`\`${name}\``)))).toEqual([]);
   });
 });

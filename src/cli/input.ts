@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { isMap, isScalar, LineCounter, parseAllDocuments, type Document } from "yaml";
+import { isMap, isScalar, LineCounter, parseAllDocuments, type ScalarTag, type Tags, type Document } from "yaml";
 import type { KubernetesObject } from "../core/kubernetes.ts";
 import { UsageError } from "../usage-error.ts";
 
@@ -63,10 +63,26 @@ function reading<T>(name: string, read: () => T): T {
   }
 }
 
+/** Booleans and integers that kubectl's parser (YAML 1.1) knows and YAML 1.2 takes as text; found by trying kubectl. */
+const YAML_11_TAGS: Tags = [
+  yaml11("bool", /^(?:y|Y|yes|Yes|YES|on|On|ON)$/, () => true),
+  yaml11("bool", /^(?:n|N|no|No|NO|off|Off|OFF)$/, () => false),
+  yaml11("int", /^[-+]?[0-9]+_[0-9_]*$/, (text) => Number(text.replaceAll("_", ""))),
+  yaml11("int", /^[-+]?0[0-7]+$/, (text) => Number.parseInt(text, 8)),
+];
+
+function yaml11(type: "bool" | "int", test: RegExp, resolve: (text: string) => unknown): ScalarTag {
+  return { tag: `tag:yaml.org,2002:${type}`, default: true, identify: () => false, resolve, test };
+}
+
+function withYaml11(tags: Tags): Tags {
+  return [...YAML_11_TAGS, ...tags];
+}
+
 function objectsOf(file: SourceFile): readonly InputObject[] {
   const lines = new LineCounter();
-  // Merge keys, as kubectl's parser knows them. Otherwise YAML 1.2: `yes` and `on` are strings.
-  const documents = parseAllDocuments(textOf(file), { lineCounter: lines, merge: true });
+  // Merge keys are of YAML 1.1 too.
+  const documents = parseAllDocuments(textOf(file), { lineCounter: lines, merge: true, customTags: withYaml11 });
   if (!Array.isArray(documents)) return [];
   return documents.flatMap((document) => {
     const at = (offset: number): string => `${file.name}:${lines.linePos(offset).line}`;

@@ -29,6 +29,12 @@ export function annotationPath(key: string): string {
   return `metadata.annotations["${key}"]`;
 }
 
+/** The key, where a path is that of an annotation. */
+export function annotationKey(path: string): string | undefined {
+  const [start, end] = [annotationPath("").slice(0, -2), '"]'];
+  return path.startsWith(start) && path.endsWith(end) ? path.slice(start.length, -end.length) : undefined;
+}
+
 /** Sorted by path, code, message; equal ones once. */
 export function sortFindings(findings: readonly Finding[]): readonly Finding[] {
   if (findings.length < 2) return findings;

@@ -199,7 +199,7 @@ describe("to be mended in src/cli/input.ts", () => {
     expect(places(["f.yaml"])).toEqual(["a f.yaml:8"]);
   });
 
-  test.fails("yes, no, on and off are booleans, as for kubectl (YAML 1.1)", () => {
+  test("yes, no, on and off are booleans, as for kubectl (YAML 1.1)", () => {
     write("f.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: a, annotations: {x: on}}\n");
     expect(() => read(["f.yaml"])).toThrow(UsageError);
   });

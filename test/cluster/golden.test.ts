@@ -56,9 +56,6 @@ const SHARED: ReadonlySet<string> = new Set(["default", "kube-system"]);
 /** Cases in which a cluster gives another answer by its nature, beside those that say so in flags.json. */
 const INHERENT: Readonly<Record<string, string>> = {
   "namespace-excluded": "the API server does not ask about kube-system; refusals.test.ts shows it",
-  "service-profile-without-routes-is-harmless":
-    "the CRD of ServiceProfiles requires spec.routes and opaquePorts of strings",
-  "service-with-destination-overrides-in-its-profile": "the CRD of ServiceProfiles requires spec.routes",
 };
 /** Reasons in flags.json that speak of kubectl apply and do not hold for kubectl create. */
 const HOLDS_FOR_CREATE = /^the API server/;

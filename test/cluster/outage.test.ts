@@ -46,7 +46,7 @@ class Stream {
   /** Writes that met a server that was going down or gone. */
   unreached = 0;
   readonly #clients: readonly KubernetesClient[];
-  #running = true;
+  #isRunning = true;
   readonly #loops: Promise<void>[];
 
   constructor(clients: readonly KubernetesClient[]) {
@@ -55,13 +55,15 @@ class Stream {
   }
 
   async stop(): Promise<void> {
-    this.#running = false;
+    this.#isRunning = false;
     await Promise.all(this.#loops);
     for (const client of this.#clients) client.close();
   }
 
   async #loop(client: KubernetesClient, server: number): Promise<void> {
-    for (let count = 0; this.#running; count += 1) {
+    let count = 0;
+    while (this.#isRunning) {
+      count += 1;
       await this.#attempt(async () => {
         const created = await client.create(SERVICES, service(`s${server}-${count}`));
         const value = created.metadata?.annotations?.[REQUEST_TIMEOUT];

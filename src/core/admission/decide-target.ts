@@ -1,4 +1,4 @@
-import { compareFindings, type Finding, finding, sortFindings } from "../finding.ts";
+import { annotationKey, compareFindings, type Finding, finding, sortFindings } from "../finding.ts";
 import { annotationsOf, type KubernetesObject } from "../kubernetes.ts";
 import { meshOf } from "../mesh/all.ts";
 import type { MeshCompiler, TargetContext } from "../mesh/mesh.ts";
@@ -68,9 +68,8 @@ function validate({ target, mesh, request, namespaceMode }: ValidateInput): Verd
     ...(mode === "audit" ? [] : outOfStep(target.object, injection)),
     ...onItself(mode === "audit" ? asInjected(target, injection) : target, mesh, injection),
   ];
-  const findings = toleratingOld(sortFindings(found), () =>
-    oldObject ? onItself({ ...target, object: oldObject }, mesh) : [],
-  );
+  if (found.length === 0) return { ...ALLOWED, mode };
+  const findings = oldObject ? toleratingOld(sortFindings(found), { target, mesh, oldObject }) : sortFindings(found);
   const denied = mode === "enforce" && findings.some((item) => item.severity === "deny");
   return {
     allowed: !denied,
@@ -111,12 +110,23 @@ function outOfStep(object: KubernetesObject, injection: Injection): readonly Fin
   ];
 }
 
+interface Update {
+  readonly target: TargetContext;
+  readonly mesh: MeshCompiler;
+  readonly oldObject: KubernetesObject;
+}
+
 /** A write is denied only for what it introduces or touches: what was true of the old object too becomes a warning. */
-function toleratingOld(findings: readonly Finding[], ofOld: () => readonly Finding[]): readonly Finding[] {
+function toleratingOld(findings: readonly Finding[], { target, mesh, oldObject }: Update): readonly Finding[] {
   if (!findings.some((item) => item.severity === "deny")) return findings;
-  const old = ofOld();
+  const old = onItself({ ...target, object: oldObject }, mesh);
+  const [after, before] = [annotationsOf(target.object), annotationsOf(oldObject)];
+  const isUntouched = ({ path }: Finding): boolean => {
+    const key = annotationKey(path);
+    return key === undefined || after[key] === before[key];
+  };
   return findings.map((item) =>
-    item.severity === "deny" && old.some((before) => compareFindings(before, item) === 0)
+    item.severity === "deny" && isUntouched(item) && old.some((known) => compareFindings(known, item) === 0)
       ? { ...item, severity: "warn" }
       : item,
   );

@@ -1,11 +1,9 @@
-import type { Finding } from "../finding.ts";
+import { annotationKey, type Finding } from "../finding.ts";
 import { WARNING_LENGTH_MAX, WARNINGS_MAX } from "../limits.ts";
 import type { Mode } from "../names.ts";
 
 /** A shorter rest of the message would say nothing. */
 const MESSAGE_LENGTH_MIN = 24;
-const ANNOTATION_PATH = /^metadata\.annotations\["(.*)"\]$/;
-
 /**
  * Findings as warnings: one line each, at most 200 characters, at most 15 and then how many more there are. The API
  * server drops a warning with a line break without a word.
@@ -45,7 +43,7 @@ export function denialText(subject: string, findings: readonly Finding[]): strin
 /** An annotation is named by its key alone: the key says where it is. */
 function where(item: Finding): string {
   if (item.path === "") return "";
-  return `${ANNOTATION_PATH.exec(item.path)?.[1] ?? item.path}: `;
+  return `${annotationKey(item.path) ?? item.path}: `;
 }
 
 function oneLine(text: string): string {

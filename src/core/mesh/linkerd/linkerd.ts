@@ -54,7 +54,7 @@ function acceptsValue(annotation: string, value: string, version: MeshVersion): 
 function objection({ group, annotations, settled }: MixedGroup, target: TargetContext): string | undefined {
   const reading = readAnnotations(annotations, target.kind.kind, target.version);
   const problem = reading.problems.find((found) => GROUPS[found.group] === group);
-  const refused = problem?.reason ?? forbiddenValues(reading, target.kind.kind)[0]?.message;
+  const refused = problem?.reason ?? forbiddenValues(annotations, target)[0]?.message;
   return refused ?? (group === "retry" ? retryObjection(annotations, settled) : undefined);
 }
 

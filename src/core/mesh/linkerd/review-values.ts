@@ -4,9 +4,10 @@ import { failingGrpcCodes } from "../../intent/status-codes.ts";
 import { list, quote, showMs, withArticle } from "../../text.ts";
 import type { TargetContext } from "../mesh.ts";
 import { BREAKER_KEYS, RETRY_KEYS, TIMEOUT_KEYS } from "./annotations.ts";
-import { type AnnotationSource, type KeySpec, keySpec, type LinkerdKey } from "./keys.ts";
+import { type KeySpec, keySpec, type LinkerdKey } from "./keys.ts";
 import type { Problem, Reading } from "./reading.ts";
-import { parseValue } from "./values.ts";
+import { parseValue, type ValueOf } from "./values.ts";
+import { supports } from "./version.ts";
 
 /** Below this a status is no failure. */
 const FAILURES_FROM = 400;
@@ -23,23 +24,19 @@ export function problemFinding(problem: Problem): Finding {
   });
 }
 
-/** Values that Linkerd accepts and that fail every request or repeat those that succeeded. */
-export function forbiddenValues(reading: Reading, source: AnnotationSource): readonly Finding[] {
-  const { timeouts } = reading;
-  const zero = [
-    timeouts?.requestMs === 0 ? TIMEOUT_KEYS.request : undefined,
-    timeouts?.responseMs === 0 ? TIMEOUT_KEYS.response : undefined,
-    timeouts?.idleMs === 0 ? TIMEOUT_KEYS.idle : undefined,
-  ];
-  const findings = zero
-    .filter((key) => key !== undefined)
-    .map((key) =>
-      finding("FL402", annotationPath(key), {
-        message: `Found zero, which Linkerd takes as a deadline of now: requests to this ${source} would get 504`,
-        fix: "remove it for no timeout, or write a duration such as 10s",
-      }),
-    );
-  const below = reading.httpRetry?.statusRanges.filter(([from]) => from < FAILURES_FROM) ?? [];
+/**
+ * Values that Linkerd accepts and that fail every request or repeat those that succeeded. Each is read alone, so that
+ * it shows also beside another value that drops the group.
+ */
+export function forbiddenValues(annotations: StringMap, target: TargetContext): readonly Finding[] {
+  const zero = Object.values(TIMEOUT_KEYS).filter((key) => readAlone(key, annotations, target) === 0);
+  const findings = zero.map((key) =>
+    finding("FL402", annotationPath(key), {
+      message: `Found zero, which Linkerd takes as a deadline of now: requests to this ${target.kind.kind} would get 504`,
+      fix: "remove it for no timeout, or write a duration such as 10s",
+    }),
+  );
+  const below = readAlone(RETRY_KEYS.http, annotations, target)?.filter(([from]) => from < FAILURES_FROM) ?? [];
   if (below.length === 0) return findings;
   const shown = list(below.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)));
   const retriesSuccess = finding("FL403", annotationPath(RETRY_KEYS.http), {
@@ -49,13 +46,20 @@ export function forbiddenValues(reading: Reading, source: AnnotationSource): rea
   return [...findings, retriesSuccess];
 }
 
+/** One value without regard to the others; undefined where it is absent, unreadable or not read from this target. */
+function readAlone<Key extends LinkerdKey>(
+  key: Key,
+  annotations: StringMap,
+  target: TargetContext,
+): ValueOf<Key> | undefined {
+  const text = annotations[key];
+  if (text === undefined || !isReadFrom(key, target)) return undefined;
+  const parsed = parseValue(key, text, target.version);
+  return parsed.ok ? parsed.value : undefined;
+}
+
 /** Values that Linkerd accepts and that do nothing, or not what they seem to. */
 export function inertValues(reading: Reading, annotations: StringMap, target: TargetContext): readonly Finding[] {
-  const isZero = (key: LinkerdKey): boolean => {
-    const text = annotations[key];
-    const parsed = text === undefined ? undefined : parseValue(key, text, target.version);
-    return parsed?.ok === true && parsed.value === 0;
-  };
   const findings: Finding[] = [];
   if (reading.accrual?.maxFailures === 0) {
     findings.push(
@@ -73,7 +77,7 @@ export function inertValues(reading: Reading, annotations: StringMap, target: Ta
       }),
     );
   }
-  if (isReadFrom(RETRY_KEYS.limit, target) && isZero(RETRY_KEYS.limit)) {
+  if (readAlone(RETRY_KEYS.limit, annotations, target) === 0) {
     findings.push(
       finding("FL413", annotationPath(RETRY_KEYS.limit), {
         message: "Found 0, which Linkerd takes as absent: one retry where a status list is present, not none",
@@ -81,7 +85,7 @@ export function inertValues(reading: Reading, annotations: StringMap, target: Ta
       }),
     );
   }
-  if (isZero(RETRY_KEYS.timeout)) {
+  if (readAlone(RETRY_KEYS.timeout, annotations, target) === 0) {
     findings.push(
       finding("FL414", annotationPath(RETRY_KEYS.timeout), {
         message: "Found 0, which Linkerd takes as absent: there is no per-try timeout",
@@ -93,7 +97,8 @@ export function inertValues(reading: Reading, annotations: StringMap, target: Ta
 }
 
 function isReadFrom(key: LinkerdKey, target: TargetContext): boolean {
-  return keySpec(key).readFrom.includes(target.kind.kind);
+  const { readFrom, since }: KeySpec = keySpec(key);
+  return readFrom.includes(target.kind.kind) && supports(target.version, since);
 }
 
 /** Keys that Linkerd does not look at on this object, in this version, or beside these others. */

@@ -20,7 +20,7 @@ export function reviewAnnotations(target: TargetContext, annotations: StringMap)
   return [
     ...ofRoute,
     ...reading.problems.map(problemFinding),
-    ...forbiddenValues(reading, target.kind.kind),
+    ...forbiddenValues(annotations, target),
     ...inertValues(reading, annotations, target),
     ...unreadKeys(reading, annotations, target),
     ...acrossGroups(reading),
