@@ -50,7 +50,7 @@ function serveCommand(): Command {
       .description("Serve the admission webhook and bring existing objects in line.")
       .option("--kubeconfig <file>", "kubeconfig (default: KUBECONFIG, else the service account of the pod)")
       .option("--namespace <name>", "Fairlead's own namespace", DEFAULT_NAMESPACE)
-      .option("--host <address>", "address of the admission port (default: all)")
+      .option("--host <address>", "address of both ports (default: all)")
       .option("--port <number>", "admission port (TLS); 0 takes a free one", "8443")
       .option("--operations-port <number>", "port of /livez, /readyz and /metrics (plain HTTP)", "8080")
       .option("--register", "create the webhook configurations (development and demo); they stay when it ends")

@@ -56,7 +56,7 @@ export interface ServeConfig {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Fairlead's own namespace, which holds its Secrets and is never matched. */
   readonly namespace: string;
-  /** Address of the admission port; undefined: all. */
+  /** Address of both ports; undefined: all. */
   readonly host: string | undefined;
   /** 0 takes a free port. */
   readonly port: number;

@@ -24,7 +24,7 @@ import { loadCluster } from "./k8s/config.ts";
 import { Secrets } from "./k8s/secrets.ts";
 import { ClusterStore } from "./k8s/store.ts";
 import { WebhookConfigurations } from "./k8s/webhook-configurations.ts";
-import { createMetrics, type Metrics } from "./observe/metrics.ts";
+import { createMetrics, type Metrics, type ResyncNumbers } from "./observe/metrics.ts";
 
 /** Name of the Service in front of the admission replicas; the serving certificate carries it. */
 const ADMISSION_SERVICE = "fairlead-admission";
@@ -49,6 +49,7 @@ interface Parts {
   readonly log: Logger;
   readonly client: KubernetesClient;
   readonly store: ClusterStore;
+  readonly resync: Resync;
   readonly readiness: Readiness;
   readonly metrics: Metrics;
   readonly configurations: WebhookConfigurations;
@@ -64,7 +65,7 @@ export async function startFairlead(config: ServeConfig, log: Logger): Promise<F
   let served: ServedCertificate | undefined;
   let server: AdmissionServer | undefined;
   const parts = await construct(config, log, () => served?.notAfterMs);
-  const { store, readiness, secrets, configurations, client, pathSecret } = parts;
+  const { store, resync, readiness, secrets, configurations, client, pathSecret } = parts;
   const operations = await startOperations(parts);
   const certificates = new Certificates({
     secrets,
@@ -82,7 +83,6 @@ export async function startFairlead(config: ServeConfig, log: Logger): Promise<F
       else readiness.fail("certificateInBundle", "the webhook configurations do not exist, or carry another CA");
     },
   });
-  const resync = new Resync({ store, writer: new ClusterWriter({ client }), planTarget, log });
   const stop = async (): Promise<void> => {
     readiness.drain();
     // Before the port closes: what resync has under way is injected by our own webhook.
@@ -144,11 +144,14 @@ async function construct(
     },
     ...(config.watchTuning && { tuning: config.watchTuning }),
   });
+  const writer = new ClusterWriter({ client });
+  const resync = new Resync({ store, writer, planTarget, log });
   const metrics = createMetrics({
     knownKinds: [...TARGET_KINDS, { group: FAIRLEAD_GROUP, kind: "ResiliencePolicy" }],
     stalenessSeconds: () => staleness(store),
     certificateNotAfterMs,
     nowMs: Date.now,
+    resync: () => resyncNumbers(resync, writer),
     processMetrics: true,
   });
   const deps = { decide, world: store, log, metrics, monotonicMs: () => performance.now() };
@@ -157,12 +160,23 @@ async function construct(
     log,
     client,
     store,
+    resync,
     metrics,
     answer: (door, body) => answer(door, body, deps),
     readiness: new Readiness(),
     configurations: new WebhookConfigurations(client, REGISTRATION_NAME, admissionPaths(pathSecret)),
     secrets,
     pathSecret,
+  };
+}
+
+function resyncNumbers(resync: Resync, writer: ClusterWriter): ResyncNumbers {
+  const { errors, ...targets } = resync.counters;
+  const { applied, conflicts, failed, rejected } = writer.counters;
+  return {
+    targets: { ...targets, error: errors },
+    writes: { applied, conflict: conflicts, failed, rejected },
+    waiting: resync.depth,
   };
 }
 
@@ -177,6 +191,7 @@ function startOperations({ config, readiness, metrics, store, log }: Parts): Pro
   const stalenessSeconds = (): ReturnType<typeof staleness> => staleness(store);
   return startOperationsServer({
     port: config.operationsPort,
+    ...(config.host !== undefined && { host: config.host }),
     readiness,
     metrics,
     stalenessSeconds,

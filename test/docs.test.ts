@@ -65,6 +65,11 @@ test("docs/errors.md has every finding", () => {
 
 test("docs/operations.md has every metric with its labels, and no other", async () => {
   const { registry } = createMetrics({
+    resync: () => ({
+      targets: { planned: 0, changed: 0, direct: 0, error: 0 },
+      writes: { applied: 0, conflict: 0, failed: 0, rejected: 0 },
+      waiting: 0,
+    }),
     knownKinds: TARGET_KINDS,
     stalenessSeconds: () => [],
     certificateNotAfterMs: () => undefined,

@@ -3,7 +3,7 @@ import type { TargetKey } from "./world.ts";
 
 /**
  * Write the label `fairlead.dev/revision` and nothing else: the write that makes the API server ask the webhook,
- * which injects within it (design 2.3). `value: null` removes the label.
+ * which injects within it (docs/architecture.md). `value: null` removes the label.
  */
 export interface LabelAction {
   readonly kind: "label";

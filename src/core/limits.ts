@@ -1,6 +1,6 @@
-/** Most warnings of one answer; the API server cuts all warnings of a request at 4,096 characters (design 2.3). */
+/** Most warnings of one answer; the API server cuts all warnings of a request at 4,096 characters (docs/architecture.md). */
 export const WARNINGS_MAX = 15;
-/** Longest warning; kubectl and the API server show one line only (design 2.3). */
+/** Longest warning; kubectl and the API server show one line only (docs/architecture.md). */
 export const WARNING_LENGTH_MAX = 200;
 /** `TotalAnnotationSizeLimitB` of k8s.io/apimachinery/pkg/api/validation: keys and values together, in bytes. */
 export const ANNOTATIONS_BYTES_MAX = 256 * 1024;

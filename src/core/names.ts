@@ -1,4 +1,4 @@
-/** Names that Fairlead puts on, or reads from, other people's objects (design 2.2 and 2.3). */
+/** Names that Fairlead puts on, or reads from, other people's objects (docs/policy.md, docs/architecture.md). */
 
 /** Namespace label that opts a namespace in; values are {@link MODES}. */
 export const MODE_LABEL = "fairlead.dev/mode";
@@ -20,7 +20,7 @@ export const GATEWAY_GROUP = "gateway.networking.k8s.io";
 export const LINKERD_POLICY_GROUP = "policy.linkerd.io";
 export const FAIRLEAD_GROUP = "fairlead.dev";
 
-/** Never matched by a webhook, never touched by the controller; Fairlead's own namespace comes on top (design 2.2). */
+/** Never matched by a webhook, never touched by the controller; Fairlead's own namespace comes on top (docs/policy.md). */
 export const EXCLUDED_NAMESPACES = ["kube-system", "kube-node-lease", "linkerd", "istio-system"] as const;
 
 /** Target kinds, each with the only API group in which it may be a target. */

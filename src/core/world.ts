@@ -18,7 +18,7 @@ export interface TargetKey {
   readonly name: string;
 }
 
-/** A ServiceProfile, reduced to what decides whether it switches client policy off (meshes.md 1.6). */
+/** A ServiceProfile, reduced to what decides whether it switches client policy off (docs/linkerd.md, When nothing applies). */
 export interface ServiceProfileInfo {
   readonly namespace: string;
   /** `<service>.<namespace>.svc.<cluster domain>` */

@@ -48,7 +48,7 @@ export interface WatchOptions {
   readonly random?: Random | undefined;
 }
 
-/** Counters since the start, for metrics. */
+/** Counters since the start; tests look at them. */
 export interface WatchCounters {
   lists: number;
   watches: number;

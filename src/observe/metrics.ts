@@ -21,6 +21,16 @@ export interface ReviewObservation {
   readonly durationSeconds: number;
 }
 
+/** Totals since the start, and the state now, of what brings existing objects in line. */
+export interface ResyncNumbers {
+  /** Targets looked at, written to, written to directly because the webhook had not acted, and failed. */
+  readonly targets: Readonly<Record<"planned" | "changed" | "direct" | "error", number>>;
+  /** Writes to the API server by outcome. */
+  readonly writes: Readonly<Record<"applied" | "conflict" | "failed" | "rejected", number>>;
+  /** Targets that wait. */
+  readonly waiting: number;
+}
+
 export interface MetricsOptions {
   /** Kinds that get a label value of their own; every other kind is `other`, so that labels stay bounded. */
   readonly knownKinds: readonly GroupKind[];
@@ -30,6 +40,8 @@ export interface MetricsOptions {
   readonly certificateNotAfterMs: () => number | undefined;
   /** Wall clock, milliseconds since 1970. */
   readonly nowMs: () => number;
+  /** Read at every scrape. */
+  readonly resync: () => ResyncNumbers;
   /** Memory, CPU, event loop and garbage collection of the process; switched off in tests. */
   readonly processMetrics: boolean;
 }
@@ -76,6 +88,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     registers,
   });
   registerGauges(registry, options);
+  registerResync(registry, options.resync);
   if (options.processMetrics) collectDefaultMetrics({ register: registry });
   const kindLabel = kindLabels(options.knownKinds);
   return {
@@ -113,6 +126,37 @@ function registerGauges(registry: Registry, options: MetricsOptions): void {
   });
   registry.registerMetric(staleness);
   registry.registerMetric(certificate);
+}
+
+function registerResync(registry: Registry, read: () => ResyncNumbers): void {
+  const totals = (
+    name: string,
+    help: string,
+    of: (numbers: ResyncNumbers) => Readonly<Record<string, number>>,
+  ): void => {
+    const counter = new Counter({
+      name,
+      help,
+      labelNames: ["result"],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const [result, value] of Object.entries(of(read()))) this.inc({ result }, value);
+      },
+    });
+    registry.registerMetric(counter);
+  };
+  totals("fairlead_resync_targets_total", "Existing Services and routes looked at, by result", (now) => now.targets);
+  totals("fairlead_writes_total", "Writes to the API server, by result", (now) => now.writes);
+  const waiting = new Gauge({
+    name: "fairlead_resync_waiting",
+    help: "Existing Services and routes that wait to be looked at",
+    registers: [],
+    collect() {
+      this.set(read().waiting);
+    },
+  });
+  registry.registerMetric(waiting);
 }
 
 /** `Service`, `HTTPRoute.gateway.networking.k8s.io`, or `other`. */

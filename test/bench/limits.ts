@@ -2,23 +2,23 @@
 
 /** What a run is held to; a miss is reported, never an error. Ratios are against the bare server of the same run. */
 export const GOALS = {
-  /** CPU of one review, Fairlead / bare, without rules (design section 6). */
+  /** CPU of one review, Fairlead / bare, without rules. */
   cpuRatioMax: 1.5,
-  /** At concurrency 1 (design section 6). */
+  /** At concurrency 1. */
   handlerP99MsMax: 5,
-  /** Latency added to a Service create through kube-apiserver, Fairlead / bare (design section 6). */
+  /** Latency added to a Service create through kube-apiserver, Fairlead / bare. */
   endToEndRatioMax: 1.2,
-  /** RSS of Fairlead above the bare server's after the same load (design section 6). */
+  /** RSS of Fairlead above the bare server's after the same load. */
   memoryAboveBareMiBMax: 100,
   /** "Flat under churn": less than one semi-space of V8 (16 MiB, v8 heap.cc), whose resizing is no leak. */
   churnGrowthMiBMax: 16,
 } as const;
 
-/** Size of the world, as issue 3 asks for it. All policies are in the one namespace, which is the worst case. */
+/** Size of the world. All policies are in the one namespace, which is the worst case. */
 export const POLICIES = 100;
 export const SERVICES = 1_000;
 
-/** One request at a time, and about what one kube-apiserver keeps in flight during a rollout (issue 3). */
+/** One request at a time, and about what one kube-apiserver keeps in flight during a rollout. */
 export const CONCURRENCIES = [1, 32] as const;
 
 /** How long and how often each thing is measured. */

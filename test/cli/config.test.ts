@@ -42,7 +42,7 @@ test("what is accepted", () => {
   expect(parseUrl("https://127.0.0.1:8443")).toBe("https://127.0.0.1:8443");
 });
 
-test("the excluded namespaces are those of design 2.2 and our own", () => {
+test("the excluded namespaces are those of docs/policy.md and our own", () => {
   expect([...excludedNamespaces("own")].sort()).toEqual([
     "istio-system",
     "kube-node-lease",

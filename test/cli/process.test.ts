@@ -150,12 +150,16 @@ test("a reader that closes early is no error", async () => {
     join(directory, "many.json"),
     JSON.stringify({ apiVersion: "v1", kind: "List", items: Array(2_000).fill(parse(GOOD)) }),
   );
-  const child = spawn(process.execPath, [CLI, "review", "-f", "many.json", "-o", "json"], { cwd: directory });
+  const child = spawn(process.execPath, [CLI, "review", "-f", "many.json", "-o", "json"], {
+    cwd: directory,
+    env: { ...process.env, INIT_CWD: directory },
+  });
   let stderr = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
   child.stdout.once("data", () => child.stdout.destroy());
-  expect(await once(child, "close")).toEqual([0, null]);
+  const ended = await once(child, "close");
   expect(stderr).toBe("");
+  expect(ended).toEqual([0, null]);
 });
 
 const NO_CLUSTER = { KUBECONFIG: "", KUBERNETES_SERVICE_HOST: "" };

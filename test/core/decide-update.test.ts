@@ -281,6 +281,13 @@ describe("a write is denied only for what it introduces or touches", () => {
     expect(api.message).toContain(HTTP);
   });
 
+  test("one touched and as bad as before, in other letters: denied", () => {
+    const api = brownfield();
+    expect(api.annotate({ [IDLE]: "0ms" })).toBe(false);
+    expect(api.message).toContain("1 problem");
+    expect(api.message).toContain(IDLE);
+  });
+
   test("one fixed, the other left: allowed", () => {
     const api = brownfield();
     expect(api.annotate({ [HTTP]: "5xx,429" })).toBe(true);

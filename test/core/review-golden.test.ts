@@ -63,7 +63,7 @@ test.each(CASES)("%s", (name) => {
   check(join(folder, "expected.txt"), denials.length === 0 ? undefined : denials.join("\n"));
 });
 
-test("every case keeps the contract of design section 5", () => {
+test("every case keeps the contract of docs/review.md", () => {
   for (const { result, message } of CASES.flatMap((name) => reviewCase(join(ROOT, name)))) {
     const { allowed, patch, warnings, findings } = result;
     expect(Object.keys(result)).toEqual(

@@ -69,6 +69,11 @@ export const NO_WORLD = {} as World;
 
 export function testMetrics(): Metrics {
   return createMetrics({
+    resync: () => ({
+      targets: { planned: 0, changed: 0, direct: 0, error: 0 },
+      writes: { applied: 0, conflict: 0, failed: 0, rejected: 0 },
+      waiting: 0,
+    }),
     knownKinds: [{ group: "", kind: "Service" }],
     stalenessSeconds: () => [["Service", 2]],
     certificateNotAfterMs: () => undefined,

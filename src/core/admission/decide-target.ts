@@ -56,7 +56,7 @@ interface ValidateInput {
 
 /**
  * Judges the object as it will be stored. That recompiling gives something else is never a reason to deny: replicas
- * see changes at different moments, and the controller brings the object in line (design 2.3).
+ * see changes at different moments, and the controller brings the object in line (docs/architecture.md).
  */
 function validate({ target, mesh, request, namespaceMode }: ValidateInput): Verdict {
   const { mode } = namespaceMode;

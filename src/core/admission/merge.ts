@@ -26,7 +26,7 @@ export interface MergedGroup {
   readonly lost: readonly Finding[];
 }
 
-/** Brings together what a policy wants and what people wrote in one group (design 2.3). */
+/** Brings together what a policy wants and what people wrote in one group (docs/architecture.md). */
 export function mergeGroup(input: MergeInput): MergedGroup {
   const { group, people } = input;
   if (Object.keys(people).length === 0) return { annotations: group.annotations, replaced: {}, findings: [], lost: [] };

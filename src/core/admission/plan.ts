@@ -20,7 +20,7 @@ const NOTHING_MORE = (): undefined => undefined;
  * What brings an existing target in line; undefined when it is. On objects that people own only the revision label
  * is written: the webhook injects within that write, so that the keys get no field manager and a later server-side
  * apply by their team meets no conflict. Keys are written directly only where the webhook did not act, and where the
- * namespace is no longer opted in, so that it is not asked (design 2.3).
+ * namespace is no longer opted in, so that it is not asked (docs/architecture.md).
  */
 export function planTarget(live: KubernetesObject, key: TargetKey, world: World): TargetPlan | undefined {
   if (world.defaults.excludedNamespaces.has(key.namespace) || Boolean(live.metadata?.deletionTimestamp))

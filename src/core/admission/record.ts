@@ -43,7 +43,7 @@ export function writeRecord(record: InjectionRecord): string {
   return JSON.stringify({ policy, revision, keys: sorted(keys), ...withReplaced });
 }
 
-/** What is wrong with a record in itself (design 2.3). Being stale or unknown is not. */
+/** What is wrong with a record in itself (docs/architecture.md). Being stale or unknown is not. */
 export function checkRecord(text: string | undefined, version: MeshVersion): readonly Finding[] {
   if (text === undefined) return [];
   const parsed = parseObject(text);

@@ -42,7 +42,7 @@ export interface TimeoutIntent {
   readonly idleMs?: number;
 }
 
-/** Linkerd's defaults, which an absent field stands for (meshes.md 1.2; linkerd2 parse_accrual_config). */
+/** Linkerd's defaults, which an absent field stands for (docs/linkerd.md, Annotations; linkerd2 parse_accrual_config). */
 export const BREAKER_DEFAULTS = {
   enabled: true,
   consecutiveFailures: 7,

@@ -19,7 +19,7 @@ const NOTHING: Precedence = Object.freeze({ winners: Object.freeze({}), losers: 
 
 /**
  * Section by section, the first policy in this order decides: named in targetRefs before selected by label, then
- * the oldest, then by name (design 2.1).
+ * the oldest, then by name (docs/policy.md).
  */
 export function resolvePrecedence(
   policies: readonly CompiledPolicy[],

@@ -6,7 +6,7 @@ export function parseStatusCode(code: string): readonly [from: number, to: numbe
   return [Number(from), Number(to)];
 }
 
-/** gRPC codes that Linkerd's breaker counts as failures, of those that it can retry (meshes.md 1.5). */
+/** gRPC codes that Linkerd's breaker counts as failures, of those that it can retry (docs/linkerd.md, What acts differently than it looks). */
 const BREAKER_FAILURES: ReadonlySet<string> = new Set(["deadline-exceeded", "internal", "unavailable"]);
 
 export function failingGrpcCodes(codes: readonly string[]): readonly string[] {

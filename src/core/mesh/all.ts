@@ -9,7 +9,7 @@ export const MESHES = { Linkerd: linkerd, Istio: istio } as const satisfies Reco
 
 const ALL: readonly MeshCompiler[] = Object.values(MESHES);
 
-/** The mesh of a namespace: `--mesh` where given, else what the namespace shows, else Linkerd (design section 5). */
+/** The mesh of a namespace: `--mesh` where given, else what the namespace shows, else Linkerd (docs/review.md). */
 export function meshOf(namespace: NamespaceInfo | undefined, defaults: WorldDefaults): MeshCompiler {
   return MESHES[defaults.mesh ?? meshShownBy(namespace) ?? "Linkerd"];
 }
@@ -19,7 +19,7 @@ export function meshOfPolicy(spec: { readonly mesh?: "Auto" | MeshName }, ofName
   return spec.mesh === undefined || spec.mesh === "Auto" ? ofNamespace : MESHES[spec.mesh];
 }
 
-/** What the labels and annotations of a namespace say (meshes.md 2.6 and 3.6). Linkerd wins where both do. */
+/** What the labels and annotations of a namespace say (docs/policy.md, Which mesh). Linkerd wins where both do. */
 function meshShownBy(namespace: NamespaceInfo | undefined): MeshName | undefined {
   if (namespace === undefined) return undefined;
   const inject = namespace.annotations["linkerd.io/inject"];

@@ -1,4 +1,4 @@
-/** The annotations that Fairlead writes for Linkerd (meshes.md 1.2). Everything that Linkerd reads is in keys.ts. */
+/** The annotations that Fairlead writes for Linkerd (docs/linkerd.md, Annotations). Everything that Linkerd reads is in keys.ts. */
 export const BREAKER_KEYS = {
   mode: "balancer.linkerd.io/failure-accrual",
   maxFailures: "balancer.linkerd.io/failure-accrual-consecutive-max-failures",

@@ -6,7 +6,7 @@ import type { CompiledSettings, SettingsGroup } from "../mesh.ts";
 import { BREAKER_KEYS, RETRY_KEYS, TIMEOUT_KEYS } from "./annotations.ts";
 import { type LinkerdVersion, supports } from "./version.ts";
 
-/** Neutral intent to the annotations that Linkerd reads from this kind of target (meshes.md 1.2). */
+/** Neutral intent to the annotations that Linkerd reads from this kind of target (docs/linkerd.md, Annotations). */
 export function compileForLinkerd(intent: Intent, kind: TargetKind, version: LinkerdVersion): CompiledSettings {
   const groups: SettingsGroup[] = [];
   const findings: Finding[] = [];
@@ -32,7 +32,7 @@ function group(name: string, section: Section, annotations: Readonly<Record<stri
   return { name, section, annotations, neverReplaces: false };
 }
 
-/** Both penalties and the jitter are always written: a default partner could turn a lone one invalid (meshes.md 5.4). */
+/** Both penalties and the jitter are always written: a default partner could turn a lone one invalid (docs/linkerd.md, What is dropped). */
 function breakerAnnotations(breaker: CircuitBreakerIntent): Readonly<Record<string, string>> {
   if (!breaker.enabled) return {};
   return {
@@ -120,7 +120,7 @@ function timeoutAnnotations(timeout: TimeoutIntent): Readonly<Record<string, str
   };
 }
 
-/** Linkerd reads one integer with one unit; milliseconds fit every value exactly (meshes.md 1.1). */
+/** Linkerd reads one integer with one unit; milliseconds fit every value exactly (docs/linkerd.md, Value grammars). */
 function milliseconds(ms: number): string {
   return `${ms}ms`;
 }

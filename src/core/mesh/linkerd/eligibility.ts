@@ -25,7 +25,7 @@ type PortRange = readonly [from: number, to: number];
 
 const ELIGIBLE: Eligibility = Object.freeze({ eligible: true, findings: Object.freeze([]) });
 
-/** Whether Linkerd would act on settings of this target at all (meshes.md 1.6). */
+/** Whether Linkerd would act on settings of this target at all (docs/linkerd.md, When nothing applies). */
 export function linkerdEligibility(target: TargetContext): Eligibility {
   return target.kind.kind === "Service" ? serviceEligibility(target) : routeEligibility(target.object as Route);
 }
@@ -114,7 +114,7 @@ function routeEligibility(route: Route): Eligibility {
   };
 }
 
-/** Parents that Linkerd takes as Services: kind and group must be written out (meshes.md 2.1). */
+/** Parents that Linkerd takes as Services: kind and group must be written out (docs/linkerd.md, Service and route). */
 export function serviceParents(route: Route): readonly ParentReference[] {
   return recordsIn(route.spec?.parentRefs).filter(
     (parent) => parent.kind === "Service" && (parent.group === "" || parent.group === "core"),
@@ -122,7 +122,7 @@ export function serviceParents(route: Route): readonly ParentReference[] {
 }
 
 /**
- * ServiceProfiles that replace everything written on a Service, and every route of it (meshes.md 1.6). They count in
+ * ServiceProfiles that replace everything written on a Service, and every route of it (docs/linkerd.md, When nothing applies). They count in
  * any namespace: a client's own goes first.
  */
 export function shadowingProfiles(target: TargetContext): readonly Finding[] {

@@ -29,7 +29,7 @@ export function unreadRoute(annotations: StringMap): readonly Finding[] {
   ];
 }
 
-/** Fields of an HTTPRoute that look like timeouts and retries and that Linkerd ignores (meshes.md 1.2, 1.7). */
+/** Fields of an HTTPRoute that look like timeouts and retries and that Linkerd ignores (docs/linkerd.md, Service and route). */
 export function ignoredRouteFields(target: TargetContext): readonly Finding[] {
   const route = target.object as Route;
   if (target.kind.kind !== "HTTPRoute" || !hasMeshParent(route)) return [];
@@ -85,7 +85,7 @@ function ignored(path: string, message: string, fix: string): Finding {
   return finding("FL421", path, { message, fix });
 }
 
-/** Settings of the parent Services that no longer act on this route, since Linkerd does not merge (meshes.md 1.4). */
+/** Settings of the parent Services that no longer act on this route, since Linkerd does not merge (docs/linkerd.md, Service and route). */
 export function switchedOff(target: TargetContext, reading: Reading): readonly Finding[] {
   const timeouts = routeTimeouts(target, reading);
   if (timeouts === undefined && reading.httpRetry === undefined && reading.grpcRetry === undefined) return [];

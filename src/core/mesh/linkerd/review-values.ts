@@ -11,7 +11,7 @@ import { supports } from "./version.ts";
 
 /** Below this a status is no failure. */
 const FAILURES_FROM = 400;
-/** From here on the breaker counts a status as a failure (meshes.md 1.5). */
+/** From here on the breaker counts a status as a failure (docs/linkerd.md, What acts differently than it looks). */
 const BREAKER_FAILURES_FROM = 500;
 
 /** A value that Linkerd's parser drops. */

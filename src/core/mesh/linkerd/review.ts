@@ -9,7 +9,7 @@ import { acrossGroups, forbiddenValues, inertValues, problemFinding, unreadKeys 
 
 /**
  * What Linkerd will make of the annotations of a Service or route, whoever wrote them: dropped values deny, values
- * that mean something else than they seem to warn (design 2.1).
+ * that mean something else than they seem to warn (docs/policy.md).
  */
 export function reviewAnnotations(target: TargetContext, annotations: StringMap): readonly Finding[] {
   const isService = target.kind.kind === "Service";
