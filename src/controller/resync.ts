@@ -32,6 +32,20 @@ export interface ResyncCounters {
 
 /** The resync period that controller-runtime recommends is ten hours; ours is also the repair of lost writes. */
 const FULL_PASS_MS = 10 * 60_000;
+/**
+ * Against a tool that undoes every write at once, an undamped loop was measured at a hundred writes a second. This many
+ * in this time are more than a person, a rollout or a conflict ever needs on one target.
+ */
+const CHANGES_MAX = 5;
+const CHANGES_WINDOW_MS = 30_000;
+
+/** Writes to one target within the window. */
+interface Changes {
+  count: number;
+  readonly sinceMs: number;
+  /** Set while the target waits for the end of the window. */
+  cancelWait?: () => void;
+}
 
 /**
  * Brings existing targets in line with their policies (docs/architecture.md). Level-based: a change only marks targets
@@ -44,13 +58,14 @@ export class Resync {
   readonly #queue: WorkQueue<TargetKey>;
   #unsubscribe: (() => void) | undefined;
   #cancelPass: (() => void) | undefined;
+  readonly #changes = new Map<string, Changes>();
   #stopped = false;
 
   constructor(options: ResyncOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#queue = new WorkQueue<TargetKey>({
-      keyOf: (key) => `${key.group}/${key.kind}/${key.namespace}/${key.name}`,
+      keyOf: textOf,
       run: (key) => this.#bringInLine(key),
       onError: (key, error) => this.#onError(key, error),
       clock: this.#clock,
@@ -71,6 +86,7 @@ export class Resync {
     this.#stopped = true;
     this.#unsubscribe?.();
     this.#cancelPass?.();
+    for (const { cancelWait } of this.#changes.values()) cancelWait?.();
     await this.#queue.stop();
   }
 
@@ -85,6 +101,7 @@ export class Resync {
   }
 
   #fullPass(): void {
+    for (const [id, { sinceMs }] of this.#changes) if (this.#isOver(sinceMs)) this.#changes.delete(id);
     for (const target of this.#options.store.allTargets()) this.#queue.add(targetKeyOf(target));
     this.#cancelPass = this.#clock.after(this.#options.fullPassMs ?? FULL_PASS_MS, () => this.#fullPass());
   }
@@ -108,10 +125,11 @@ export class Resync {
     if (live === undefined) return;
     this.counters.planned += 1;
     const plan = planTarget(live, key, store);
-    if (plan === undefined) return;
+    if (plan === undefined || this.#isFoughtOver(key)) return;
     try {
       const answer = await writer.execute(plan.first);
       this.counters.changed += 1;
+      this.#countChange(key);
       const next = plan.verify(answer);
       log.info({ ...key, direct: next !== undefined }, "target brought in line");
       if (next === undefined) return;
@@ -122,6 +140,30 @@ export class Resync {
     }
   }
 
+  #countChange(key: TargetKey): void {
+    const changes = this.#changes.get(textOf(key));
+    if (changes !== undefined && !this.#isOver(changes.sinceMs)) changes.count += 1;
+    else this.#changes.set(textOf(key), { count: 1, sinceMs: this.#clock.now() });
+  }
+
+  /** True when there were too many writes; the target then waits for the end of the window. */
+  #isFoughtOver(key: TargetKey): boolean {
+    const changes = this.#changes.get(textOf(key));
+    if (changes === undefined || changes.count < CHANGES_MAX || this.#isOver(changes.sinceMs)) return false;
+    if (changes.cancelWait === undefined) {
+      this.#options.log.warn(
+        { ...key, writes: changes.count },
+        "somebody undoes what is written to this target; waiting",
+      );
+      changes.cancelWait = this.#clock.after(CHANGES_WINDOW_MS, () => this.#queue.add(key));
+    }
+    return true;
+  }
+
+  #isOver(sinceMs: number): boolean {
+    return this.#clock.now() - sinceMs >= CHANGES_WINDOW_MS;
+  }
+
   #onError(key: TargetKey, error: unknown): void {
     if (isConflict(error)) {
       this.#options.log.debug({ ...key }, "target changed meanwhile");
@@ -130,4 +172,8 @@ export class Resync {
     this.counters.errors += 1;
     this.#options.log.warn({ ...key, error: describeError(error) }, "target could not be brought in line");
   }
+}
+
+function textOf(key: TargetKey): string {
+  return `${key.group}/${key.kind}/${key.namespace}/${key.name}`;
 }

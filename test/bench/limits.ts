@@ -44,8 +44,8 @@ export const FULL_PLAN: Plan = {
 };
 export const QUICK_PLAN: Plan = {
   handlerRounds: 3,
-  handlerWindowMs: 700,
-  warmUpMs: 1_500,
+  handlerWindowMs: 3_000,
+  warmUpMs: 2_500,
   endToEndRounds: 8,
   endToEndCreates: 30,
   churnCycles: 9,

@@ -16,9 +16,10 @@ const OTHER: TargetKey = { group: "", kind: "Service", namespace: "bank", name: 
 /** Timers that fire when the test says so. */
 class Timers implements Clock {
   readonly set: { delayMs: number; callback: () => void }[] = [];
+  nowMs = 0;
 
   now(): number {
-    return 0;
+    return this.nowMs;
   }
 
   after(delayMs: number, callback: () => void): () => void {
@@ -177,6 +178,24 @@ describe("Resync", () => {
     await changed.resync.idle();
     expect(changed.written).toHaveLength(2);
     expect(changed.resync.counters).toMatchObject({ planned: 4, errors: 0 });
+  });
+
+  test("against a tool that undoes every write it stops after five, and tries again after half a minute", async () => {
+    const { written, resync, change, clock } = await started({
+      plan: onlyWeb({ first: LABEL, verify: () => undefined }),
+    });
+    const undone = async (): Promise<void> => {
+      change({ type: "target", namespace: "shop", key: WEB });
+      await resync.idle();
+    };
+    for (let times = 0; times < 20; times += 1) await undone();
+    expect(written).toHaveLength(5);
+    clock.nowMs = 30_000;
+    clock.fire(30_000);
+    await resync.idle();
+    expect(written).toHaveLength(6);
+    await undone();
+    expect(written).toHaveLength(7);
   });
 
   test("leaves a namespace alone until its objects are stored in full", async () => {
