@@ -123,9 +123,20 @@ function observe(door: Door, outcome: Outcome, timing: { deps: AdmissionDeps; du
   });
   // The mutating door reports only what the validating one cannot see any more, so nothing is counted twice.
   for (const finding of verdict?.findings ?? []) deps.metrics.finding(finding.code, finding.severity);
-  const level = decision === "error" ? "error" : decision === "bad_request" ? "warn" : "info";
+  const level = levelOf(outcome);
   if (!deps.log.isLevelEnabled(level)) return;
   deps.log[level](logFields(door, outcome, durationMs), "review");
+}
+
+/**
+ * A review that changes nothing and finds nothing is told at debug: it is nearly every one, it tells nobody anything,
+ * and its line would cost more CPU than its decision (docs/performance.md).
+ */
+function levelOf({ decision, verdict }: Outcome): "error" | "warn" | "info" | "debug" {
+  if (decision === "error") return "error";
+  if (decision === "bad_request") return "warn";
+  const isEventful = decision === "patched" || decision === "denied" || (verdict?.findings.length ?? 0) > 0;
+  return isEventful ? "info" : "debug";
 }
 
 function logFields(door: Door, outcome: Outcome, durationMs: number): Record<string, unknown> {

@@ -307,6 +307,19 @@ describe("answer() records", () => {
     expect(JSON.stringify(lines) + body).not.toContain("top-secret");
   });
 
+  const WARN: Finding = { ...DENY, severity: "warn" };
+  test.each([
+    ["nothing to change", "mutate", {}, "debug"],
+    ["a patch", "mutate", { patch: [{ op: "remove" as const, path: "/a" }] }, "info"],
+    ["nothing found", "validate", {}, "debug"],
+    ["a warning", "validate", { findings: [WARN] }, "info"],
+    ["a denial", "validate", { allowed: false, findings: [DENY] }, "info"],
+  ] as const)("%s on the door %s: %j at level %s", (_, door, overrides, level) => {
+    const { deps, lines } = rig(() => verdict(overrides));
+    answer(door, bytes(serviceReview()), deps);
+    expect(lines.map((line) => line["level"])).toEqual([level]);
+  });
+
   test("one line and one count a request", async () => {
     const { deps, lines } = rig(() => verdict({ allowed: false, message: "no", findings: [DENY], mode: "enforce" }));
     answer("validate", bytes(serviceReview()), deps);

@@ -164,7 +164,7 @@ describe("startAdmissionServer() bounds", () => {
     socket.destroy();
     await untilRefused("aborted");
     expect(await ask(port, agent)).toMatchObject({ status: 200 });
-    expect(bench.lines.map((line) => line["level"])).toEqual(["info"]);
+    expect(bench.lines.map((line) => line["level"])).toEqual(["debug"]);
   });
 
   test("what is no HTTP, no TLS or a broken chunk", async () => {

@@ -91,7 +91,7 @@ export interface Rig {
 export function rig(decide: AdmissionDeps["decide"] = () => ALLOWED): Rig {
   const lines: Record<string, unknown>[] = [];
   const { log } = createLog({
-    level: "info",
+    level: "debug",
     destination: { write: (line) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
   });
   return {
