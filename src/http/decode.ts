@@ -71,6 +71,10 @@ function readRequest(request: JsonRecord, uid: string, phase: AdmissionRequest["
   }
   const object = request["object"] ?? undefined;
   const oldObject = request["oldObject"] ?? undefined;
+  // To pass over a write that cannot be seen would be an error taken for "no match".
+  if (object === undefined && (operation === "CREATE" || operation === "UPDATE")) {
+    return refused(uid, wanted("request.object", object, `an object for ${operation}`));
+  }
   const problem = objectProblem(object, "request.object") ?? objectProblem(oldObject, "request.oldObject");
   if (problem !== undefined) return refused(uid, problem);
   return {

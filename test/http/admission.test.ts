@@ -60,8 +60,6 @@ describe("answer() encodes", () => {
   test.each([
     ["DELETE", { operation: "DELETE", object: null }],
     ["CONNECT", { operation: "CONNECT" }],
-    ["an UPDATE without object", { operation: "UPDATE", object: null }],
-    ["a CREATE whose object is left out", { object: undefined }],
   ])("allowed without asking the core for %s", (_name, overrides) => {
     const { deps } = rig(() => {
       throw new Error("not to be called");
@@ -139,6 +137,16 @@ describe("answer() refuses with 400", () => {
       "found a string of 2000000 characters at request.namespace, wanted a name",
     ],
     ["a name that is null", serviceReview({ name: null }), "found null at request.name, wanted a name"],
+    [
+      "an UPDATE without object",
+      serviceReview({ operation: "UPDATE", object: null }),
+      "found nothing at request.object, wanted an object for UPDATE",
+    ],
+    [
+      "a CREATE whose object is left out",
+      serviceReview({ object: undefined }),
+      "found nothing at request.object, wanted an object for CREATE",
+    ],
     [
       "an unknown operation",
       serviceReview({ operation: "PATCH" }),
