@@ -322,7 +322,7 @@ describe("answer() records", () => {
     ["nothing found", "validate", {}, "debug"],
     ["a warning", "validate", { findings: [WARN] }, "info"],
     ["a denial", "validate", { allowed: false, findings: [DENY] }, "info"],
-  ] as const)("%s on the door %s: %j at level %s", (_, door, overrides, level) => {
+  ] as const)("%s on the door %s: %j at level %s", (...[, door, overrides, level]) => {
     const { deps, lines } = rig(() => verdict(overrides));
     answer(door, bytes(serviceReview()), deps);
     expect(lines.map((line) => line["level"])).toEqual([level]);
