@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import type { Action } from "../core/action.ts";
 import type { TargetPlan } from "../core/admission/plan.ts";
 import type { KubernetesObject } from "../core/kubernetes.ts";
 import type { TargetKey, World } from "../core/world.ts";
@@ -33,16 +34,18 @@ export interface ResyncCounters {
 /** The resync period that controller-runtime recommends is ten hours; ours is also the repair of lost writes. */
 const FULL_PASS_MS = 10 * 60_000;
 /**
- * Against a tool that undoes every write at once, an undamped loop was measured at a hundred writes a second. This many
- * in this time are more than a person, a rollout or a conflict ever needs on one target.
+ * Against a tool that undoes every write at once, an undamped loop was measured at a hundred writes a second. One and
+ * the same write so often in this time means that somebody undoes it; policies that change quickly want another write
+ * each time.
  */
-const CHANGES_MAX = 5;
-const CHANGES_WINDOW_MS = 30_000;
+const SAME_WRITES_MAX = 5;
+const SAME_WRITES_WINDOW_MS = 30_000;
 
-/** Writes to one target within the window. */
-interface Changes {
-  count: number;
+/** One and the same write to one target. */
+interface Repetition {
+  readonly write: string;
   readonly sinceMs: number;
+  count: number;
   /** Set while the target waits for the end of the window. */
   cancelWait?: () => void;
 }
@@ -58,7 +61,7 @@ export class Resync {
   readonly #queue: WorkQueue<TargetKey>;
   #unsubscribe: (() => void) | undefined;
   #cancelPass: (() => void) | undefined;
-  readonly #changes = new Map<string, Changes>();
+  readonly #repetitions = new Map<string, Repetition>();
   #stopped = false;
 
   constructor(options: ResyncOptions) {
@@ -86,7 +89,7 @@ export class Resync {
     this.#stopped = true;
     this.#unsubscribe?.();
     this.#cancelPass?.();
-    for (const { cancelWait } of this.#changes.values()) cancelWait?.();
+    for (const { cancelWait } of this.#repetitions.values()) cancelWait?.();
     await this.#queue.stop();
   }
 
@@ -101,7 +104,7 @@ export class Resync {
   }
 
   #fullPass(): void {
-    for (const [id, { sinceMs }] of this.#changes) if (this.#isOver(sinceMs)) this.#changes.delete(id);
+    for (const [id, { sinceMs }] of this.#repetitions) if (this.#isOver(sinceMs)) this.#repetitions.delete(id);
     for (const target of this.#options.store.allTargets()) this.#queue.add(targetKeyOf(target));
     this.#cancelPass = this.#clock.after(this.#options.fullPassMs ?? FULL_PASS_MS, () => this.#fullPass());
   }
@@ -125,11 +128,11 @@ export class Resync {
     if (live === undefined) return;
     this.counters.planned += 1;
     const plan = planTarget(live, key, store);
-    if (plan === undefined || this.#isFoughtOver(key)) return;
+    if (plan === undefined || this.#isUndone(key, plan.first)) return;
     try {
       const answer = await writer.execute(plan.first);
       this.counters.changed += 1;
-      this.#countChange(key);
+      this.#count(key, plan.first);
       const next = plan.verify(answer);
       log.info({ ...key, direct: next !== undefined }, "target brought in line");
       if (next === undefined) return;
@@ -140,28 +143,28 @@ export class Resync {
     }
   }
 
-  #countChange(key: TargetKey): void {
-    const changes = this.#changes.get(textOf(key));
-    if (changes !== undefined && !this.#isOver(changes.sinceMs)) changes.count += 1;
-    else this.#changes.set(textOf(key), { count: 1, sinceMs: this.#clock.now() });
+  #count(key: TargetKey, action: Action): void {
+    const write = contentOf(action);
+    const repetition = this.#repetitions.get(textOf(key));
+    if (repetition?.write === write && !this.#isOver(repetition.sinceMs)) repetition.count += 1;
+    else this.#repetitions.set(textOf(key), { write, sinceMs: this.#clock.now(), count: 1 });
   }
 
-  /** True when there were too many writes; the target then waits for the end of the window. */
-  #isFoughtOver(key: TargetKey): boolean {
-    const changes = this.#changes.get(textOf(key));
-    if (changes === undefined || changes.count < CHANGES_MAX || this.#isOver(changes.sinceMs)) return false;
-    if (changes.cancelWait === undefined) {
-      this.#options.log.warn(
-        { ...key, writes: changes.count },
-        "somebody undoes what is written to this target; waiting",
-      );
-      changes.cancelWait = this.#clock.after(CHANGES_WINDOW_MS, () => this.#queue.add(key));
+  /** True when the same write was made too often; the target then waits for the end of the window. */
+  #isUndone(key: TargetKey, action: Action): boolean {
+    const repetition = this.#repetitions.get(textOf(key));
+    if (repetition === undefined || repetition.write !== contentOf(action)) return false;
+    if (repetition.count < SAME_WRITES_MAX || this.#isOver(repetition.sinceMs)) return false;
+    if (repetition.cancelWait === undefined) {
+      const waitMs = repetition.sinceMs + SAME_WRITES_WINDOW_MS - this.#clock.now();
+      this.#options.log.warn({ ...key, writes: repetition.count, waitMs }, "somebody undoes what is written; waiting");
+      repetition.cancelWait = this.#clock.after(waitMs, () => this.#queue.add(key));
     }
     return true;
   }
 
   #isOver(sinceMs: number): boolean {
-    return this.#clock.now() - sinceMs >= CHANGES_WINDOW_MS;
+    return this.#clock.now() - sinceMs >= SAME_WRITES_WINDOW_MS;
   }
 
   #onError(key: TargetKey, error: unknown): void {
@@ -176,4 +179,9 @@ export class Resync {
 
 function textOf(key: TargetKey): string {
   return `${key.group}/${key.kind}/${key.namespace}/${key.name}`;
+}
+
+/** What an action writes, whatever the version of the object that it was planned on. */
+function contentOf(action: Action): string {
+  return JSON.stringify(action.kind === "label" ? action.value : action.operations);
 }

@@ -95,11 +95,15 @@ function harness(setting: Setting = {}) {
   return { resync, live, planned, written, clock, change, synced: () => sync.resolve(), listeners };
 }
 
-const LABEL: Action = { kind: "label", target: WEB, resourceVersion: "1", value: "abc" };
+const LABEL = { kind: "label", target: WEB, resourceVersion: "1", value: "abc" } as const satisfies Action;
 const PATCH: Action = { kind: "patch", target: WEB, resourceVersion: "2", operations: [] };
 
 function onlyWeb(plan: TargetPlan): NonNullable<Setting["plan"]> {
-  return (key) => (key.namespace === "shop" && key.name === "web" ? plan : undefined);
+  return onlyWebBy(() => plan);
+}
+
+function onlyWebBy(plan: () => TargetPlan): NonNullable<Setting["plan"]> {
+  return (key) => (key.namespace === "shop" && key.name === "web" ? plan() : undefined);
 }
 
 /** A started resync of which the first full pass is over. */
@@ -196,6 +200,18 @@ describe("Resync", () => {
     expect(written).toHaveLength(6);
     await undone();
     expect(written).toHaveLength(7);
+  });
+
+  test("writes that differ follow each other without a pause", async () => {
+    let count = 0;
+    const { written, resync, change } = await started({
+      plan: onlyWebBy(() => ({ first: { ...LABEL, value: `${(count += 1)}` }, verify: () => undefined })),
+    });
+    for (let times = 0; times < 20; times += 1) {
+      change({ type: "target", namespace: "shop", key: WEB });
+      await resync.idle();
+    }
+    expect(written).toHaveLength(21);
   });
 
   test("leaves a namespace alone until its objects are stored in full", async () => {
