@@ -104,7 +104,7 @@ export async function startFairlead(config: ServeConfig, log: Logger): Promise<F
     const admissionUrl = config.url ?? `https://127.0.0.1:${server.port}`;
     await selfReview({
       // An address for all interfaces is one to listen on; loopback is among them.
-      host: config.host ?? "127.0.0.1",
+      host: config.host ?? LOOPBACK,
       port: server.port,
       pathSecret,
       caPem: served.bundlePem,
@@ -115,7 +115,7 @@ export async function startFairlead(config: ServeConfig, log: Logger): Promise<F
     await certificates.check();
     await resync.start();
     log.info({ admission: admissionUrl, operations: operations.port }, "ready");
-    return { admissionUrl, operationsUrl: `http://127.0.0.1:${operations.port}`, store, resync, certificates, stop };
+    return { admissionUrl, operationsUrl: `http://${loopbackOr(config.host)}:${operations.port}`, store, resync, certificates, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -215,6 +215,13 @@ function startServer(
     log,
     metrics,
   });
+}
+
+const LOOPBACK = "127.0.0.1";
+
+/** As it stands in a URL, with brackets around an IPv6 address. */
+function loopbackOr(host: string = LOOPBACK): string {
+  return host.includes(":") ? `[${host}]` : host;
 }
 
 /** The names under which the API server may reach us: the Service of the chart, and the host of `--url`. */

@@ -62,7 +62,7 @@ function explain(issue: z.core.$ZodIssue, root: Location): readonly ApiProblem[]
   const { schema, value, path } = locate(root, issue.path);
   const message = `Found ${show(value)}, wanted ${wantedOf(schema)}`;
   const field = formatPath(path.slice(-1));
-  const fix = value === undefined ? `Add ${field}` : fixOf(schema, value);
+  const fix = value === undefined ? `Add ${field}` : capital(fixOf(schema, value));
   return [{ path: formatPath(path), message, fix }];
 }
 

@@ -36,22 +36,32 @@ export function parseDurationMs(text: string): number {
   return total;
 }
 
-/** A duration in the Gateway API grammar (GEP-2257), never zero. */
+const DURATION_WANTED = 'a duration such as "300ms", "2s500ms" or "1h"';
+const DURATION_FIX = "write whole numbers of at most five digits, each with a unit h, m, s or ms, at most four of them";
+
+/**
+ * A duration in the Gateway API grammar (GEP-2257), never zero. The grammar is a rule and no pattern: of a pattern the
+ * API server shows the regular expression, of a rule our words.
+ */
 export function duration(description: string): z.ZodString {
-  const text = z.string().max(DURATION_LENGTH_MAX).regex(DURATION).meta({ description });
+  const text = z.string().max(DURATION_LENGTH_MAX).meta({ description });
   const ruled = withRules(text, [
     {
-      cel: "self.matches('[1-9]')",
-      holds: (value) => /[1-9]/.test(value),
+      cel: `self.matches('${DURATION.source}')`,
+      holds: (value) => DURATION.test(value),
+      wanted: DURATION_WANTED,
+      found: show,
+      fix: DURATION_FIX,
+    },
+    {
+      cel: `self.matches('[1-9]') || !self.matches('${DURATION.source}')`,
+      holds: (value) => /[1-9]/.test(value) || !DURATION.test(value),
       wanted: "a duration above zero",
       found: show,
       fix: "leave the field out to have no limit of its own, or write a time such as 300ms",
     },
   ]);
-  return hint(ruled, {
-    wanted: 'a duration such as "300ms", "2s500ms" or "1h"',
-    fix: "Write whole numbers of at most five digits, each with a unit h, m, s or ms, at most four of them",
-  });
+  return hint(ruled, { wanted: DURATION_WANTED, fix: DURATION_FIX });
 }
 
 /** An integer with both bounds, in 32 bits. */

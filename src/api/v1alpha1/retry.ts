@@ -9,14 +9,23 @@ const STATUS_CODE_LENGTH_MAX = 13;
 const STATUS_CODES_MAX = 32;
 const GRPC_CODES = ["cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable"] as const;
 
+const STATUS_CODE_WANTED = 'a status code such as "503", a range such as "500-504", "5xx" or "gateway-error"';
+const STATUS_CODE_FIX = 'write one code from 100 to 599 or one of these forms, as a string in quotes, such as "429"';
+
 const statusCode = hint(
   withRules(
     z
       .string()
       .max(STATUS_CODE_LENGTH_MAX)
-      .regex(STATUS_CODE)
       .meta({ description: 'One code "429", a range "500-504", "5xx", or "gateway-error", which is 502 to 504.' }),
     [
+      {
+        cel: `self.matches('${STATUS_CODE.source}')`,
+        holds: (code) => STATUS_CODE.test(code),
+        wanted: STATUS_CODE_WANTED,
+        found: show,
+        fix: STATUS_CODE_FIX,
+      },
       {
         // Three digits on both sides, so comparing the texts compares the numbers and substring cannot fail.
         cel: "!self.matches('^[0-9]{3}-[0-9]{3}$') || self.substring(0, 3) <= self.substring(4, 7)",
@@ -27,10 +36,7 @@ const statusCode = hint(
       },
     ],
   ),
-  {
-    wanted: 'a status code such as "503", a range such as "500-504", "5xx" or "gateway-error"',
-    fix: 'Write one code from 100 to 599 or one of these forms, as a string in quotes, such as "429"',
-  },
+  { wanted: STATUS_CODE_WANTED, fix: STATUS_CODE_FIX },
 );
 
 function unique(wanted: string) {
