@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** The first run on a machine builds the control plane's binaries (about ten minutes on two cores). */
+/** The first run on a machine builds the control plane's binaries (about seven minutes on two cores). */
 const BUILD_TIMEOUT_MS = 40 * 60_000;
 
 export default defineConfig({

@@ -1,4 +1,4 @@
-/** Writes a CA and a serving pair for development beside this file (git-ignored). `npm run certs`; see README.md. */
+/** Writes a CA and a serving pair for development beside this file (git-ignored); see README.md. */
 import { writeFileSync } from "node:fs";
 import { createAuthority, signLeaf } from "../src/controller/certificate-material.ts";
 

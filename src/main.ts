@@ -115,7 +115,14 @@ export async function startFairlead(config: ServeConfig, log: Logger): Promise<F
     await certificates.check();
     await resync.start();
     log.info({ admission: admissionUrl, operations: operations.port }, "ready");
-    return { admissionUrl, operationsUrl: `http://${loopbackOr(config.host)}:${operations.port}`, store, resync, certificates, stop };
+    return {
+      admissionUrl,
+      operationsUrl: `http://${loopbackOr(config.host)}:${operations.port}`,
+      store,
+      resync,
+      certificates,
+      stop,
+    };
   } catch (error) {
     await stop();
     throw error;

@@ -23,7 +23,7 @@ export interface InputOptions {
 
 const EXTENSIONS = [".yaml", ".yml", ".json"];
 
-/** Reads everything that `kubectl apply -f` would; throws a UsageError for what it would not. */
+/** Reads files, directories and standard input as `kubectl apply -f` does; throws a UsageError for what it would not take. */
 export function readInput(options: InputOptions): readonly InputObject[] {
   const objects = options.filenames.flatMap((name) => filesOf(name, options)).flatMap(objectsOf);
   if (objects.length === 0)

@@ -167,6 +167,11 @@ export const FINDINGS = {
     "Unknown mode",
     "fairlead.dev/mode knows enforce, warn and audit. Until it is corrected the strictest, enforce, applies.",
   ),
+  FL603: entry(
+    "warn",
+    "Unknown value of the label fairlead.dev/inject",
+    "The label knows disabled and enabled. Another value counts as no label.",
+  ),
 } as const satisfies Record<string, FindingEntry>;
 
 export interface FindingEntry {

@@ -4,6 +4,7 @@
 export const MODE_LABEL = "fairlead.dev/mode";
 /** Label on one Service or route: `disabled` stops injection there, `enabled` includes one owned by a controller. */
 export const INJECT_LABEL = "fairlead.dev/inject";
+export const INJECT_VALUES: readonly string[] = ["enabled", "disabled"];
 /** Label that shows the revision in force on a target. Only shown, never read back as truth. */
 export const REVISION_LABEL = "fairlead.dev/revision";
 /** Annotation that records what Fairlead wrote on an object, so that removal is exact. */

@@ -1,8 +1,9 @@
 import { annotationKey, compareFindings, type Finding, finding, sortFindings } from "../finding.ts";
-import { annotationsOf, type KubernetesObject } from "../kubernetes.ts";
+import { annotationsOf, type KubernetesObject, labelsOf } from "../kubernetes.ts";
 import { meshOf } from "../mesh/all.ts";
 import type { MeshCompiler, TargetContext } from "../mesh/mesh.ts";
-import { RECORD_ANNOTATION, type TargetKind } from "../names.ts";
+import { INJECT_LABEL, INJECT_VALUES, RECORD_ANNOTATION, type TargetKind } from "../names.ts";
+import { quote } from "../text.ts";
 import type { World } from "../world.ts";
 import { type Injection, inject } from "./inject.ts";
 import { modeOf, type NamespaceMode } from "./mode.ts";
@@ -94,10 +95,22 @@ function nameOf(request: AdmissionRequest): string {
 function onItself(target: TargetContext, mesh: MeshCompiler, injection?: Injection): readonly Finding[] {
   const annotations = annotationsOf(target.object);
   const record = annotations[RECORD_ANNOTATION];
-  const findings = mesh.review(target, annotations);
+  const findings = [...unknownInjectLabel(target.object), ...mesh.review(target, annotations)];
   // A record that is, letter for letter, what we would write needs no look.
   if (record === undefined || record === injection?.annotations[RECORD_ANNOTATION]) return findings;
   return [...findings, ...checkRecord(record, target.version)];
+}
+
+/** Somebody who opts out with a typo would believe that it worked. */
+function unknownInjectLabel(object: KubernetesObject): readonly Finding[] {
+  const value = labelsOf(object)[INJECT_LABEL];
+  if (value === undefined || INJECT_VALUES.includes(value)) return [];
+  return [
+    finding("FL603", `metadata.labels["${INJECT_LABEL}"]`, {
+      message: `Found ${quote(value)}, wanted ${INJECT_VALUES.join(" or ")}; it counts as no label`,
+      fix: `write ${INJECT_LABEL}: disabled to opt out, or remove the label`,
+    }),
+  ];
 }
 
 function outOfStep(object: KubernetesObject, injection: Injection): readonly Finding[] {

@@ -140,10 +140,12 @@ function notReadHere(key: LinkerdKey, target: TargetContext): Finding {
 
 /** An empty list retries no status, so the other retry keys alone are nearly without effect. */
 function retryWithoutList(
-  { httpRetry, grpcRetry }: Reading,
+  { httpRetry, grpcRetry, problems }: Reading,
   annotations: StringMap,
   target: TargetContext,
 ): readonly Finding[] {
+  // Beside a bad value the list may be missing only because a policy would not fill the group up.
+  if (problems.some(({ key }) => Object.values<string>(RETRY_KEYS).includes(key))) return [];
   const key = [RETRY_KEYS.limit, RETRY_KEYS.timeout].find((candidate) => annotations[candidate] !== undefined);
   const lists = (httpRetry?.statusRanges.length ?? 0) + (grpcRetry?.codes.length ?? 0);
   const isWritten = annotations[RETRY_KEYS.http] !== undefined || annotations[RETRY_KEYS.grpc] !== undefined;
