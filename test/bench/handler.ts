@@ -29,6 +29,8 @@ export interface Measured {
   readonly cpuMicros: Spread;
   readonly loopDelayP99Ms: Spread;
   readonly gcPauseMaxMs: Spread;
+  /** At the end of each window: one reading alone depends on when garbage was collected last. */
+  readonly rssMiB: Spread;
 }
 
 export interface HandlerResult {
@@ -44,6 +46,7 @@ interface Window extends LoadResult {
   readonly cpuMicros: number;
   readonly loopDelayP99Ms: number;
   readonly gcPauseMaxMs: number;
+  readonly rssMiB: number;
 }
 
 interface Pair {
@@ -86,6 +89,8 @@ export async function measureHandlers(
   }));
 }
 
+const BYTES_PER_MIB = 1024 * 1024;
+
 interface WindowInput {
   readonly target: Target;
   readonly client: Child;
@@ -105,7 +110,7 @@ async function window({ target, client, concurrency, durationMs }: WindowInput):
   assert(typeof answer === "object" && "result" in answer, "the load client answers with a result");
   const { loopDelayP99Ms, gcPauseMaxMs } = after;
   const cpuMicros = (after.cpuMicros - before.cpuMicros) / answer.result.requests;
-  return { ...answer.result, cpuMicros, loopDelayP99Ms, gcPauseMaxMs };
+  return { ...answer.result, cpuMicros, loopDelayP99Ms, gcPauseMaxMs, rssMiB: after.rssBytes / BYTES_PER_MIB };
 }
 
 async function answerOf(client: Child): Promise<LoadAnswer> {
@@ -124,6 +129,7 @@ function summary(windows: readonly Window[]): Measured {
     cpuMicros: of((window) => window.cpuMicros),
     loopDelayP99Ms: of((window) => window.loopDelayP99Ms),
     gcPauseMaxMs: of((window) => window.gcPauseMaxMs),
+    rssMiB: of((window) => window.rssMiB),
   };
 }
 

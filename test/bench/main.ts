@@ -1,4 +1,5 @@
 import { writeFile } from "node:fs/promises";
+import { loadavg } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { ControlPlane } from "../../src/dev/control-plane/control-plane.ts";
@@ -37,12 +38,13 @@ async function bench(
   flags: { readonly quick: boolean; readonly profile: string | undefined },
 ): Promise<void> {
   const startMs = performance.now();
+  const [loadBefore = Number.NaN] = loadavg();
   const cleanup: (() => Promise<unknown>)[] = [];
   try {
     const stage = await setStage(cleanup, flags.profile);
     const measured = await measure(stage, plan);
     const durationMs = performance.now() - startMs;
-    const results: Results = { ...measured, plan, quick: flags.quick, durationMs, date: new Date() };
+    const results: Results = { ...measured, plan, quick: flags.quick, durationMs, loadBefore, date: new Date() };
     if (flags.profile === undefined) await writeFile(REPORT, renderReport(results));
     process.stdout.write(`${renderReport(results)}\n`);
     for (const goal of goals(results)) if (!goal.met) say(`MISSED: ${goal.name}: ${goal.found}, wanted ${goal.wanted}`);
@@ -98,7 +100,7 @@ async function measure(
   say("measuring creates through kube-apiserver");
   const endToEnd = await measureEndToEnd(client, plan);
   say("measuring memory under churn");
-  const memory = await measureMemory({ bare, fairlead }, client, plan);
+  const memory = await measureMemory(fairlead, client, plan);
   return { reviews, handlers, endToEnd, memory };
 }
 

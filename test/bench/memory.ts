@@ -6,9 +6,6 @@ import { median } from "./statistics.ts";
 import { BENCH_PRODUCT, changePolicy, createService, deleteServices, service, servicesOf, SHOP } from "./world.ts";
 
 export interface MemoryResult {
-  /** After the load, before the churn. */
-  readonly bareMiB: number;
-  readonly fairleadMiB: number;
   /** Medians of the RSS in the first and in the last third of the churn. */
   readonly churnStartMiB: number;
   readonly churnEndMiB: number;
@@ -24,14 +21,8 @@ const CHURNED_POLICIES = 5;
 const CHURNED_SERVICES = 40;
 const MAX_FAILURES = "balancer.linkerd.io/failure-accrual-consecutive-max-failures";
 
-/** RSS after the load, and whether it stays while policies and Services come, change and go. */
-export async function measureMemory(
-  servers: { readonly bare: Server; readonly fairlead: Server },
-  client: KubernetesClient,
-  plan: Plan,
-): Promise<MemoryResult> {
-  const { child } = servers.fairlead;
-  const bareMiB = (await servers.bare.child.ask("usage")).rssBytes / BYTES_PER_MIB;
+/** Whether RSS stays, after all the load, while policies and Services come, change and go. */
+export async function measureMemory({ child }: Server, client: KubernetesClient, plan: Plan): Promise<MemoryResult> {
   const before = await child.ask("heap");
   const samplesMiB: number[] = [];
   let writes = 0;
@@ -42,8 +33,6 @@ export async function measureMemory(
   const after = await child.ask("heap");
   const third = Math.ceil(samplesMiB.length / 3);
   return {
-    bareMiB,
-    fairleadMiB: before.rssBytes / BYTES_PER_MIB,
     churnStartMiB: median(samplesMiB.slice(0, third)),
     churnEndMiB: median(samplesMiB.slice(-third)),
     heapStartMiB: (before.heapBytes ?? Number.NaN) / BYTES_PER_MIB,

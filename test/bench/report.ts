@@ -15,6 +15,8 @@ export interface Results {
   readonly memory: MemoryResult;
   readonly durationMs: number;
   readonly date: Date;
+  /** Runnable processes on the machine in the minute before the start: how much else it had to do. */
+  readonly loadBefore: number;
 }
 
 interface Goal {
@@ -25,13 +27,13 @@ interface Goal {
 }
 
 export function goals({ handlers, endToEnd, memory }: Results): readonly Goal[] {
-  const above = memory.fairleadMiB - memory.bareMiB;
+  const above = Math.max(...handlers.map(({ fairlead, bare }) => fairlead.rssMiB.median - bare.rssMiB.median));
   const growth = memory.churnEndMiB - memory.churnStartMiB;
   return [
     ...handlers.map((result) => ({
       name: `CPU of one review, Fairlead / bare: ${result.operation}, concurrency ${result.concurrency}`,
       wanted: `at most ${GOALS.cpuRatioMax}`,
-      found: withSpread(result.cpuRatio, 2),
+      found: withSpread(result.cpuRatio, 3),
       met: result.cpuRatio.median <= GOALS.cpuRatioMax,
     })),
     ...handlers
@@ -45,11 +47,11 @@ export function goals({ handlers, endToEnd, memory }: Results): readonly Goal[] 
     {
       name: "p50 added to a Service create, Fairlead / bare",
       wanted: `at most ${GOALS.endToEndRatioMax}`,
-      found: withSpread(endToEnd.ratio, 2),
+      found: withSpread(endToEnd.ratio, 3),
       met: endToEnd.ratio.median <= GOALS.endToEndRatioMax,
     },
     {
-      name: "RSS above the bare server after the load",
+      name: "RSS above the bare server under load, the largest of the four",
       wanted: `at most ${GOALS.memoryAboveBareMiBMax} MiB`,
       found: `${above.toFixed(0)} MiB`,
       met: above <= GOALS.memoryAboveBareMiBMax,
@@ -69,7 +71,7 @@ export function renderReport(results: Results): string {
   return `${[...sections, endToEndSection(results), memorySection(results)].join("\n\n")}\n`;
 }
 
-function introduction({ quick, date, durationMs }: Results): string {
+function introduction({ quick, date, durationMs, loadBefore }: Results): string {
   const [cpu] = cpus();
   const machine = `${cpus().length} cores of ${cpu?.model ?? "an unknown CPU"}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB`;
   return [
@@ -77,15 +79,16 @@ function introduction({ quick, date, durationMs }: Results): string {
     "",
     `Written by \`npm run bench${quick ? " -- --quick" : ""}\` on ${date.toISOString().slice(0, 10)}; do not edit.`,
     "",
-    `Machine: ${machine}, ${process.platform} ${release()}, Node ${process.version}; the run took ${Math.round(durationMs / 1_000)} s. ` +
+    `Machine: ${machine}, ${process.platform} ${release()}, Node ${process.version}; the run took ${Math.round(durationMs / 1_000)} s; ` +
+      `load average in the minute before it: ${loadBefore.toFixed(1)}. ` +
       "Servers, load, kube-apiserver and etcd share these cores. Each figure is the median of rounds in which the two servers " +
-      "take turns; the smallest and the largest round are in brackets. CPU and ratios are what to look at: they move little " +
-      "with what else the machine does, requests per second and latencies move a lot.",
+      "take turns; the smallest and the largest round are in brackets. What else the machine does shows in every figure, also in " +
+      "CPU times and ratios: compare runs by their brackets.",
     "",
-    "**Bare** is the yardstick: a `node:https` server of 60 lines (`test/bench/bare-server.ts`) that parses the review, adds " +
+    "**Bare** is the yardstick: a `node:https` server of some 75 lines (`test/bench/bare-server.ts`) that parses the review, adds " +
       "the five annotations of a circuit breaker and a record where they are missing, and says yes at the validating door. It " +
       "checks nothing, counts nothing, logs nothing. **Fairlead** is `fairlead serve` as in a pod: token and CA of a service " +
-      `account, log at info into a file, ${POLICIES} policies and more than ${SERVICES.toLocaleString("en")} Services, all in ` +
+      `account, log at info (a line for each review that changes or finds something) into a file, ${POLICIES} policies and more than ${SERVICES.toLocaleString("en")} Services, all in ` +
       "the one namespace that is asked for.",
   ].join("\n");
 }
@@ -103,6 +106,7 @@ const HANDLER_ROWS: readonly (readonly [name: string, of: (measured: Measured) =
   ["p99, ms", (measured) => measured.p99Ms, 2],
   ["event-loop delay p99, ms", (measured) => measured.loopDelayP99Ms, 1],
   ["longest GC pause, ms", (measured) => measured.gcPauseMaxMs, 1],
+  ["RSS, MiB", (measured) => measured.rssMiB, 0],
 ];
 
 function handlerSection({ handlers, reviews, plan }: Results): string {
@@ -147,17 +151,15 @@ function endToEndSection({ endToEnd, plan }: Results): string {
 function memorySection({ memory, plan }: Results): string {
   const mib = (value: number): string => value.toFixed(1);
   const rows = [
-    ["bare, RSS after the load", mib(memory.bareMiB)],
-    ["Fairlead, RSS after the load", mib(memory.fairleadMiB)],
-    ["Fairlead, RSS in the first third of the churn (median)", mib(memory.churnStartMiB)],
-    ["Fairlead, RSS in the last third of the churn (median)", mib(memory.churnEndMiB)],
-    ["Fairlead, heap in use after a full collection, before the churn", mib(memory.heapStartMiB)],
-    ["Fairlead, heap in use after a full collection, after the churn", mib(memory.heapEndMiB)],
+    ["RSS in the first third of the churn (median)", mib(memory.churnStartMiB)],
+    ["RSS in the last third of the churn (median)", mib(memory.churnEndMiB)],
+    ["heap in use after a full collection, before the churn", mib(memory.heapStartMiB)],
+    ["heap in use after a full collection, after the churn", mib(memory.heapEndMiB)],
   ];
   const text =
-    `Churn: ${plan.churnCycles} times five policies change and their Services follow, and 40 Services come and go; ` +
+    `Fairlead after all that load, while ${plan.churnCycles} times five policies change and their Services follow, and 40 Services come and go; ` +
     `${memory.writes.toLocaleString("en")} writes in all.`;
-  return `## Memory\n\n${text}\n\n${table(["", "MiB"], rows)}`;
+  return `## Memory under churn\n\n${text}\n\n${table(["", "MiB"], rows)}`;
 }
 
 function withSpread({ median, min, max }: Spread, digits: number): string {
