@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
-import { groupOfKey } from "../../src/core/mesh/all.ts";
+import { groupOfKey, meshOf } from "../../src/core/mesh/all.ts";
 import { compileForLinkerd } from "../../src/core/mesh/linkerd/compile.ts";
 import { readAnnotations } from "../../src/core/mesh/linkerd/read.ts";
 import { compilePolicy } from "../../src/core/intent/policy.ts";
@@ -9,6 +9,8 @@ import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import { TARGET_KINDS } from "../../src/core/names.ts";
 import { candidates } from "../../src/core/admission/candidates.ts";
 import { decide } from "../../src/core/admission/decide.ts";
+import { mixedInjection, pureInjection, wantedGroups } from "../../src/core/admission/inject.ts";
+import { metadataPatch } from "../../src/core/admission/patch.ts";
 import { resolvePrecedence } from "../../src/core/intent/precedence.ts";
 import { type Annotations, keyOf, linkerdVersion, mutate, policy, service, validate, worldOf } from "../core/worlds.ts";
 import {
@@ -153,6 +155,26 @@ describe("injection", () => {
       });
       expect(unchanged).toBe(true);
     });
+  });
+
+  test("the short way gives what the long way gives", () => {
+    let short = 0;
+    check(({ object, old }, world) => {
+      const key = keyOf(object);
+      const kind = TARGET_KINDS[0];
+      const namespace = world.namespace(key.namespace);
+      const target = { key, kind, object, namespace, version: world.defaults.meshVersion, world };
+      const wanted = wantedGroups(target, meshOf(namespace, world.defaults));
+      const oldText = old?.metadata?.annotations?.[RECORD];
+      const pure = pureInjection(wanted, annotationsOf(object), oldText);
+      if (pure === undefined) return;
+      short += 1;
+      const mixed = mixedInjection(target, wanted, oldText);
+      const patches = [pure, mixed].map(({ annotations, labels }) => metadataPatch(object, annotations, labels));
+      expect(patches[0]).toEqual(patches[1]);
+      expect([pure.findings, pure.lost]).toEqual([mixed.findings, mixed.lost]);
+    });
+    expect(short).toBeGreaterThan(0);
   });
 
   test("the order of policies, fields and keys does not matter", () => {

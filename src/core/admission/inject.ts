@@ -67,7 +67,11 @@ export function inject(
 }
 
 /** The short way to what mixedInjection finds where no value is a person's; undefined where one may be. */
-function pureInjection(wanted: Wanted, annotations: StringMap, oldText: string | undefined): Injection | undefined {
+export function pureInjection(
+  wanted: Wanted,
+  annotations: StringMap,
+  oldText: string | undefined,
+): Injection | undefined {
   if (wanted.groups.length !== wanted.compiled.length) return undefined;
   const state = pureStateOf(wanted.groups, () => pureState(wanted));
   if (state === undefined || !isPure(annotations, oldText, state)) return undefined;
@@ -84,7 +88,7 @@ function pureState(wanted: Wanted): PureState | undefined {
 }
 
 /** Tells apart what is ours and what people wrote, and brings both together. */
-function mixedInjection(target: TargetContext, wanted: Wanted, oldText: string | undefined): Injection {
+export function mixedInjection(target: TargetContext, wanted: Wanted, oldText: string | undefined): Injection {
   const annotations = annotationsOf(target.object);
   const replacedGroups = new Set(wanted.compiled.filter(replaces).map((group) => group.name));
   const oldRecord = readRecord(oldText, target.version);
@@ -127,7 +131,7 @@ function replaces(group: WantedGroup): boolean {
 }
 
 /** The groups that policies ask for on this target; none where it opted out, is owned, or the mesh would not act. */
-function wantedGroups(target: TargetContext, namespaceMesh: MeshCompiler): Wanted {
+export function wantedGroups(target: TargetContext, namespaceMesh: MeshCompiler): Wanted {
   const { key, object, world } = target;
   const policies = world.policiesIn(key.namespace);
   if (policies.length === 0) return NOTHING_WANTED;
