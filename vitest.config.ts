@@ -12,6 +12,7 @@ export default defineConfig({
       exclude: ["src/dev/**"],
       reporter: ["text-summary", "json-summary"],
       reportsDirectory: "coverage",
+      thresholds: { lines: 90 },
     },
     projects: [
       {
