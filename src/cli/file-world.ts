@@ -1,6 +1,7 @@
 import { compilePolicy, type CompiledPolicy } from "../core/intent/policy.ts";
 import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
 import { FAIRLEAD_GROUP, targetKindOf } from "../core/names.ts";
+import { isActiveProfile } from "../core/service-profile.ts";
 import type { NamespaceInfo, ServiceProfileInfo, TargetKey, World, WorldDefaults } from "../core/world.ts";
 
 /** A world made of the objects of some files (docs/review.md). Of two objects with one name the later one counts. */
@@ -78,12 +79,4 @@ function mapIn<T>(maps: Map<string, Map<string, T>>, key: string): Map<string, T
   const found = maps.get(key) ?? new Map<string, T>();
   maps.set(key, found);
   return found;
-}
-
-/** A ServiceProfile without routes and destination overrides is harmless (docs/linkerd.md, When nothing applies). */
-function isActiveProfile(object: KubernetesObject): boolean {
-  const spec = object.spec as
-    | { readonly routes?: readonly unknown[]; readonly dstOverrides?: readonly unknown[] }
-    | undefined;
-  return (spec?.routes?.length ?? 0) > 0 || (spec?.dstOverrides?.length ?? 0) > 0;
 }

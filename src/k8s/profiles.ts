@@ -1,4 +1,5 @@
 import type { KubernetesObject } from "../core/kubernetes.ts";
+import { isActiveProfile } from "../core/service-profile.ts";
 import type { ServiceProfileInfo } from "../core/world.ts";
 
 const NONE: readonly ServiceProfileInfo[] = Object.freeze([]);
@@ -29,11 +30,10 @@ export class ProfileIndex {
 }
 
 export function toServiceProfile(object: KubernetesObject): ServiceProfileInfo {
-  const spec = (object.spec ?? {}) as { routes?: readonly unknown[] | null; dstOverrides?: readonly unknown[] | null };
   return {
     namespace: object.metadata?.namespace ?? "",
     name: object.metadata?.name ?? "",
-    active: (spec.routes?.length ?? 0) > 0 || (spec.dstOverrides?.length ?? 0) > 0,
+    active: isActiveProfile(object),
   };
 }
 

@@ -1,13 +1,13 @@
 import { join } from "node:path";
 import { pino } from "pino";
 import type { ServeConfig } from "../../src/config.ts";
-import { parseMeshVersion } from "../../src/config.ts";
 import {
   type ControlPlane,
   type ControlPlaneOptions,
   startControlPlane,
 } from "../../src/dev/control-plane/control-plane.ts";
 import { gatewayApiCrdPaths, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
+import { localServeConfig } from "../../src/dev/local-serve-config.ts";
 import { type Fairlead, startFairlead } from "../../src/main.ts";
 
 export const ROOT = join(import.meta.dirname, "..", "..");
@@ -23,22 +23,7 @@ export function serveConfig(
   controlPlane: Pick<ControlPlane, "kubeconfigPath">,
   overrides: Partial<ServeConfig> = {},
 ): ServeConfig {
-  return {
-    kubeconfig: controlPlane.kubeconfigPath,
-    env: {},
-    namespace: "fairlead",
-    host: "127.0.0.1",
-    port: 0,
-    operationsPort: 0,
-    register: true,
-    url: undefined,
-    mesh: undefined,
-    meshVersion: parseMeshVersion(),
-    failurePolicy: "Ignore",
-    clientCaPem: undefined,
-    drain: { serveMs: 0, inFlightMs: 3_000 },
-    ...overrides,
-  };
+  return { ...localServeConfig(controlPlane.kubeconfigPath), ...overrides };
 }
 
 /** Fairlead inside the test process. `FAIRLEAD_TEST_LOG=debug` shows what it says. */

@@ -1,3 +1,4 @@
+import { isRecord } from "../../api/problem.ts";
 import { annotationPath, type Finding, finding } from "../finding.ts";
 import type { StringMap } from "../kubernetes.ts";
 import { acceptsValue, isFamilyKey } from "../mesh/all.ts";
@@ -51,7 +52,7 @@ export function checkRecord(text: string | undefined, version: MeshVersion): rea
   const findings: Finding[] = [];
   for (const member of ["keys", "replaced"] as const) {
     const entries = parsed[member] ?? NO_KEYS;
-    if (!isObject(entries)) {
+    if (!isRecord(entries)) {
       findings.push(wrong(`Found ${shown(entries)} as ${member}, wanted an object of strings`));
       continue;
     }
@@ -81,18 +82,14 @@ function wrong(message: string): Finding {
 function parseObject(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : undefined;
+    return isRecord(value) ? value : undefined;
   } catch {
     return undefined;
   }
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function acceptedEntries(value: unknown, version: MeshVersion): StringMap {
-  if (!isObject(value)) return NO_KEYS;
+  if (!isRecord(value)) return NO_KEYS;
   const accepted: Record<string, string> = {};
   for (const [key, text] of Object.entries(value)) {
     if (typeof text === "string" && isFamilyKey(key) && acceptsValue(key, text, version)) accepted[key] = text;

@@ -1,7 +1,6 @@
 import { appendFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
-import { DEFAULT_NAMESPACE, parseMeshVersion, type ServeConfig } from "../../config.ts";
 import type { KubernetesObject } from "../../core/kubernetes.ts";
 import { type Fairlead, startFairlead } from "../../main.ts";
 import { createLog } from "../../observe/log.ts";
@@ -9,6 +8,7 @@ import type { CommandResult } from "../control-plane/command.ts";
 import { type ControlPlane, startControlPlane } from "../control-plane/control-plane.ts";
 import { gatewayApiCrdPaths, linkerdCrdPaths } from "../control-plane/crds.ts";
 import { kubernetesVersion } from "../control-plane/versions.ts";
+import { localServeConfig } from "../local-serve-config.ts";
 import { screen, type Settings } from "./screen.ts";
 
 /** The root of the repository; the demo runs there, so that kubectl's words name files as the reader knows them. */
@@ -61,7 +61,10 @@ export class Stage {
     const logPath = join(controlPlane.directory, "fairlead.log");
     this.#logPath = logPath;
     const { log } = createLog({ level: "info", destination: { write: (line) => appendFileSync(logPath, line) } });
-    this.#fairlead = await startFairlead(serveConfig(controlPlane.kubeconfigPath), log);
+    this.#fairlead = await startFairlead(
+      { ...localServeConfig(controlPlane.kubeconfigPath), drain: { serveMs: 0, inFlightMs: 1_000 } },
+      log,
+    );
     screen.started("Fairlead, registered as their admission webhook", performance.now() - upMs);
     screen.note(`log of Fairlead: ${logPath}`);
   }
@@ -78,24 +81,6 @@ export class Stage {
 function present<T>(part: T | undefined): T {
   if (part === undefined) throw new Error("The stage is not set up");
   return part;
-}
-
-function serveConfig(kubeconfig: string): ServeConfig {
-  return {
-    kubeconfig,
-    env: {},
-    namespace: DEFAULT_NAMESPACE,
-    host: "127.0.0.1",
-    port: 0,
-    operationsPort: 0,
-    register: true,
-    url: undefined,
-    mesh: undefined,
-    meshVersion: parseMeshVersion(),
-    failurePolicy: "Ignore",
-    clientCaPem: undefined,
-    drain: { serveMs: 0, inFlightMs: 1_000 },
-  };
 }
 
 /** Runs kubectl and shows command, output and time. */
