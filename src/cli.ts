@@ -5,12 +5,23 @@ import { readInput } from "./cli/input.ts";
 import { locate, OUTPUT_FORMATS, type OutputFormat, render } from "./cli/output.ts";
 import { reviewObjects } from "./cli/review.ts";
 import type { ServeFlags } from "./cli/serve.ts";
+import { UNINSTALL_FORMATS } from "./cli/output-uninstall.ts";
+import type { UninstallFlags } from "./cli/uninstall.ts";
 import { UsageError } from "./usage-error.ts";
-import { DEFAULT_NAMESPACE, excludedNamespaces, parseMesh, parseMeshVersion, parseMode } from "./config.ts";
+import {
+  CERTIFICATE_SOURCES,
+  DEFAULT_NAMESPACE,
+  excludedNamespaces,
+  parseMesh,
+  parseMeshVersion,
+  parseMode,
+  ROLES,
+} from "./config.ts";
 import { MODES } from "./core/names.ts";
 import type { DemoFlags } from "./dev/demo.ts";
 import { LOG_LEVELS } from "./observe/levels.ts";
 
+const KUBECONFIG_HELP = "kubeconfig (default: KUBECONFIG, else the service account of the pod)";
 const MESH_HELP = "linkerd or istio (default: what the namespace shows, else linkerd)";
 const MESH_VERSION_HELP = "version of Linkerd (default: the newest known)";
 const EXIT_DENIED = 1;
@@ -40,6 +51,7 @@ function program(): Command {
     .exitOverride();
   fairlead.addCommand(serveCommand());
   fairlead.addCommand(reviewCommand());
+  fairlead.addCommand(uninstallCommand());
   fairlead.addCommand(demoCommand());
   return fairlead;
 }
@@ -48,7 +60,25 @@ function serveCommand(): Command {
   return (
     new Command("serve")
       .description("Serve the admission webhook and bring existing objects in line.")
-      .option("--kubeconfig <file>", "kubeconfig (default: KUBECONFIG, else the service account of the pod)")
+      .addOption(
+        new Option("--role <role>", "admission answers reviews, controller writes; all is both in one process")
+          .choices(ROLES)
+          .default("all"),
+      )
+      .option(
+        "--certificate-dir <directory>",
+        "with --role admission: where tls.crt, tls.key, ca.crt and path are mounted",
+      )
+      .addOption(
+        new Option("--certificates <source>", "who makes the certificates: Fairlead, or another tool (cert-manager)")
+          .choices(CERTIFICATE_SOURCES)
+          .default("self-managed"),
+      )
+      .option("--lease-duration <duration>", "how long a leader that is silent stays the leader (default: 15s)")
+      .option("--lease-renew-deadline <duration>", "how long a leader goes on without a renewal (default: 10s)")
+      .option("--lease-retry-period <duration>", "pause between two attempts to lead or to renew (default: 2s)")
+      .option("--resync-period <duration>", "how often everything is looked at without a reason", "10m")
+      .option("--kubeconfig <file>", KUBECONFIG_HELP)
       .option("--namespace <name>", "Fairlead's own namespace", DEFAULT_NAMESPACE)
       .option("--host <address>", "address of both ports (default: all)")
       .option("--port <number>", "admission port (TLS); 0 takes a free one", "8443")
@@ -71,6 +101,22 @@ function serveCommand(): Command {
       // Loaded only when asked for: the offline commands start in a third of the time without it.
       .action(async (flags: ServeFlags) => (await import("./cli/serve.ts")).serve(flags))
   );
+}
+
+function uninstallCommand(): Command {
+  return new Command("uninstall")
+    .description("Take Fairlead back from a cluster: webhooks, finalizers and what was injected. Nothing has to run.")
+    .option("--kubeconfig <file>", KUBECONFIG_HELP)
+    .option("--namespace <name>", "Fairlead's own namespace", DEFAULT_NAMESPACE)
+    .option("--dry-run", "print what would be removed and restored, and write nothing")
+    .option("--yes", "do not ask")
+    .option("--force", "also while Fairlead still runs, which may write again")
+    .addOption(new Option("-o, --output <format>", "output format").choices(UNINSTALL_FORMATS).default("table"))
+    .option("--mesh-version <version>", "the one that Fairlead was told, for reading its records (default: the newest)")
+    .option("--timeout <duration>", "begin nothing new after this time", "5m")
+    .addHelpText("after", "\nExit status: 0 all is gone, 1 something is left, 2 bad usage.")
+    .exitOverride()
+    .action(async (flags: UninstallFlags) => (await import("./cli/uninstall.ts")).uninstall(flags));
 }
 
 function demoCommand(): Command {

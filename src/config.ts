@@ -1,5 +1,7 @@
 import { EXCLUDED_NAMESPACES, MESH_NAMES, type MeshName, MODES, type Mode } from "./core/names.ts";
 import { type LinkerdVersion, NEWEST_LINKERD, parseLinkerdVersion } from "./core/mesh/linkerd/version.ts";
+import { duration, parseDurationMs } from "./api/v1alpha1/common.ts";
+import { LEASE_TIMING, type LeaseTiming, leaseTimingProblem } from "./k8s/lease-step.ts";
 import { UsageError } from "./usage-error.ts";
 import type { FailurePolicy } from "./core/admission/registration.ts";
 import type { DrainOptions } from "./http/server.ts";
@@ -49,8 +51,52 @@ export function excludedNamespaces(own: string): ReadonlySet<string> {
   return new Set([...EXCLUDED_NAMESPACES, own]);
 }
 
+const PERIOD = duration("");
+
+/** A duration such as `15s`, as in policies; in milliseconds. */
+export function parsePeriod(flag: string, text: string): number {
+  if (PERIOD.safeParse(text).success) return parseDurationMs(text);
+  throw new UsageError(`Found ${flag} ${text}, wanted a duration such as 15s or 1m30s`);
+}
+
+/** The three flags of leader election; the defaults are those of client-go. */
+export function parseLeaseTiming(
+  flags: Record<"duration" | "renewDeadline" | "retryPeriod", string | undefined>,
+): LeaseTiming {
+  const period = (name: string, text: string | undefined, absent: number): number =>
+    text === undefined ? absent : parsePeriod(`--lease-${name}`, text);
+  const timing = {
+    leaseDurationMs: period("duration", flags.duration, LEASE_TIMING.leaseDurationMs),
+    renewDeadlineMs: period("renew-deadline", flags.renewDeadline, LEASE_TIMING.renewDeadlineMs),
+    retryPeriodMs: period("retry-period", flags.retryPeriod, LEASE_TIMING.retryPeriodMs),
+  };
+  const problem = leaseTimingProblem(timing);
+  if (problem !== undefined) throw new UsageError(problem);
+  return timing;
+}
+
+/** Which half of Fairlead a process is; development and demo run both in one. */
+export const ROLES = ["all", "admission", "controller"] as const;
+export type Role = (typeof ROLES)[number];
+
+/** Who makes the certificates: Fairlead, or another tool such as cert-manager. */
+export const CERTIFICATE_SOURCES = ["self-managed", "external"] as const;
+export type CertificateSource = (typeof CERTIFICATE_SOURCES)[number];
+
+/** The resync period that controller-runtime recommends is ten hours; ours is also the repair of lost writes. */
+export const RESYNC_PERIOD_MS = 10 * 60_000;
+
 /** Everything that `serve` can be told. */
 export interface ServeConfig {
+  readonly role: Role;
+  /** Where `tls.crt`, `tls.key`, `ca.crt` and `path` are mounted; with the role `admission` only, and needed there. */
+  readonly certificateDir: string | undefined;
+  readonly certificates: CertificateSource;
+  readonly lease: LeaseTiming;
+  /** Who holds the Lease, as `kubectl get lease` shows it. */
+  readonly identity: string;
+  /** How often every target and policy is looked at without a reason. */
+  readonly resyncPeriodMs: number;
   /** Path of a kubeconfig; undefined: the service account of the pod, found through `env`. */
   readonly kubeconfig: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;

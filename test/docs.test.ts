@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { FINDINGS } from "../src/core/findings.ts";
 import { TARGET_KINDS } from "../src/core/names.ts";
 import { STORY } from "../src/dev/demo/story.ts";
+import { createControllerMetrics } from "../src/observe/controller-metrics.ts";
 import { createMetrics } from "../src/observe/metrics.ts";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -65,16 +66,14 @@ test("docs/errors.md has every finding", () => {
 
 test("docs/operations.md has every metric with its labels, and no other", async () => {
   const { registry } = createMetrics({
-    resync: () => ({
-      targets: { planned: 0, changed: 0, direct: 0, error: 0 },
-      writes: { applied: 0, conflict: 0, failed: 0, rejected: 0 },
-      waiting: 0,
-    }),
     knownKinds: TARGET_KINDS,
     stalenessSeconds: () => [],
     certificateNotAfterMs: () => undefined,
     nowMs: () => 0,
     processMetrics: false,
+  });
+  createControllerMetrics(registry, () => {
+    throw new Error("not scraped");
   });
   const registered = registry.getMetricsAsArray().map((metric) => {
     const { labelNames = [] } = metric as unknown as { readonly labelNames?: readonly string[] };

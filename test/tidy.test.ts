@@ -22,16 +22,20 @@ const IMPORTS: Readonly<Record<string, readonly string[]>> = {
   controller: ["core", "k8s"],
   http: ["core", "observe"],
   gen: ["api", "core"],
-  cli: ["core", "config.ts", "main.ts", "observe", "usage-error.ts"],
+  cli: ["core", "config.ts", "main.ts", "observe", "uninstall.ts", "usage-error.ts"],
   "usage-error.ts": [],
 };
-const MAY_IMPORT_ALL = ["dev", "main.ts", "cli.ts", "config.ts"];
+const MAY_IMPORT_ALL = ["dev", "main.ts", "cli.ts", "config.ts", "uninstall.ts", "roles"];
 
 /** The only folders that may import these packages. */
 const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   "@kubernetes/client-node": ["k8s"],
+  "@opentelemetry/api": ["observe"],
+  "@opentelemetry/exporter-trace-otlp-http": ["observe"],
+  "@opentelemetry/resources": ["observe"],
+  "@opentelemetry/sdk-trace": ["observe"],
   express: ["http"],
-  pino: ["observe", "http", "controller", "main.ts"],
+  pino: ["observe", "http", "controller", "roles", "main.ts"],
   "prom-client": ["observe"],
   "node-forge": ["controller", "dev"],
   commander: ["cli.ts"],

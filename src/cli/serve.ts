@@ -1,13 +1,32 @@
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { parseMesh, parseMeshVersion, parsePort, parseUrl, type ServeConfig } from "../config.ts";
+import { hostname } from "node:os";
+import {
+  type CertificateSource,
+  parseLeaseTiming,
+  parseMesh,
+  parseMeshVersion,
+  parsePeriod,
+  parsePort,
+  parseUrl,
+  type Role,
+  type ServeConfig,
+} from "../config.ts";
 import type { FailurePolicy } from "../core/admission/registration.ts";
-import { startFairlead } from "../main.ts";
+import { startRole } from "../main.ts";
 import type { LogLevel } from "../observe/levels.ts";
 import { createLog } from "../observe/log.ts";
 import { UsageError } from "../usage-error.ts";
 
 /** The flags of `fairlead serve`, as commander hands them over. */
 export interface ServeFlags {
+  readonly role: Role;
+  readonly certificateDir?: string;
+  readonly certificates: CertificateSource;
+  readonly leaseDuration?: string;
+  readonly leaseRenewDeadline?: string;
+  readonly leaseRetryPeriod?: string;
+  readonly resyncPeriod: string;
   readonly kubeconfig?: string;
   readonly namespace: string;
   readonly host?: string;
@@ -32,7 +51,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
   process.once("exit", flush);
   const stopped = Promise.withResolvers<string>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopped.resolve(signal));
-  const fairlead = await Promise.race([startFairlead(config, log), stopped.promise]);
+  const fairlead = await Promise.race([startRole(config, log), stopped.promise]);
   if (typeof fairlead === "string") {
     log.warn({ signal: fairlead }, "stopped while starting");
     process.exit();
@@ -44,6 +63,16 @@ export async function serve(flags: ServeFlags): Promise<void> {
 
 function configOf(flags: ServeFlags): ServeConfig {
   return {
+    role: flags.role,
+    certificateDir: flags.certificateDir,
+    certificates: flags.certificates,
+    lease: parseLeaseTiming({
+      duration: flags.leaseDuration,
+      renewDeadline: flags.leaseRenewDeadline,
+      retryPeriod: flags.leaseRetryPeriod,
+    }),
+    identity: `${process.env["POD_NAME"] || hostname()}_${randomBytes(4).toString("hex")}`,
+    resyncPeriodMs: parsePeriod("--resync-period", flags.resyncPeriod),
     // An empty variable counts as none, as kubectl has it.
     kubeconfig: flags.kubeconfig ?? (process.env["KUBECONFIG"] || undefined),
     env: process.env,

@@ -19,6 +19,8 @@ export const LEAF_SECRET = "fairlead-tls";
 
 /** A caBundle that somebody overwrites (a Helm upgrade does) is right again after this time. */
 const CHECK_INTERVAL_MAX_MS = 10_000;
+/** While there is nothing to serve, because the leader has made no certificate yet. */
+const FIRST_CHECK_INTERVAL_MS = 500;
 /** A plan takes one step at a time; a whole rotation needs four. More than this is a loop. */
 const STEPS_MAX = 10;
 
@@ -37,6 +39,8 @@ export interface CertificatesOptions {
   readonly names: readonly string[];
   readonly log: Logger;
   readonly nowMs: () => number;
+  /** Asked before every write: a replica that is not the leader only reads and serves. */
+  readonly mayWrite: () => boolean;
   /** Called with the first certificate and with every new one. */
   readonly onServed: (certificate: ServedCertificate) => void;
   /** Called when nothing is left to do: whether there are webhooks, and all of them accept what is served. */
@@ -49,6 +53,7 @@ export class Certificates {
   readonly #sightings = new BundleSightings();
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<unknown> = Promise.resolve();
+  readonly #first = Promise.withResolvers<void>();
   #served = "";
   #stopped = false;
 
@@ -60,6 +65,11 @@ export class Certificates {
   async start(): Promise<void> {
     const plan = await this.check();
     this.#schedule(plan);
+  }
+
+  /** Resolves when there is a certificate to serve, be it the leader's. */
+  whenServed(): Promise<void> {
+    return this.#first.promise;
   }
 
   async stop(): Promise<void> {
@@ -83,6 +93,7 @@ export class Certificates {
       const plan = planCertificates(readStored(stored), this.#options.nowMs());
       const errors: unknown[] = [];
       for (const action of plan.actions) {
+        if (!this.#options.mayWrite()) break;
         if (action.type === "report") {
           this.#options.log.error({ reason: action.reason }, "certificates need help");
           continue;
@@ -99,7 +110,7 @@ export class Certificates {
         }
       }
       const open = plan.actions.filter((action) => action.type !== "report");
-      if (open.length === 0) {
+      if (open.length === 0 || !this.#options.mayWrite()) {
         this.#options.onSettled(isInEveryBundle(stored));
         return plan;
       }
@@ -114,7 +125,8 @@ export class Certificates {
   #schedule(plan: CertificatePlan | undefined): void {
     if (this.#stopped) return;
     const dueMs = (plan?.nextCheckMs ?? 0) - this.#options.nowMs();
-    const delayMs = plan === undefined ? CHECK_INTERVAL_MAX_MS : Math.min(CHECK_INTERVAL_MAX_MS, Math.max(dueMs, 0));
+    const maxMs = this.#served === "" ? FIRST_CHECK_INTERVAL_MS : CHECK_INTERVAL_MAX_MS;
+    const delayMs = plan === undefined || !this.#options.mayWrite() ? maxMs : Math.min(maxMs, Math.max(dueMs, 0));
     this.#timer = setTimeout(() => void this.#checkAgain(), delayMs);
     this.#timer.unref();
   }
@@ -173,6 +185,7 @@ export class Certificates {
     const keyPem = stored.leaf?.data["tls.key"] ?? "";
     this.#options.onServed({ certPem, keyPem, bundlePem, notAfterMs: leaf.value.certificate.notAfterMs });
     this.#served = certPem + bundlePem;
+    this.#first.resolve();
   }
 }
 

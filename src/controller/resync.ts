@@ -1,21 +1,37 @@
 import { setImmediate } from "node:timers/promises";
-import type { Action } from "../core/action.ts";
+import type { TargetAction } from "../core/action.ts";
 import type { TargetPlan } from "../core/admission/plan.ts";
-import type { KubernetesObject } from "../core/kubernetes.ts";
+import { type KubernetesObject, labelsOf } from "../core/kubernetes.ts";
+import { REVISION_LABEL } from "../core/names.ts";
+import { targetText } from "../core/policy/targets.ts";
 import type { TargetKey, World } from "../core/world.ts";
-import { type ClusterWriter, isConflict, isNotFound } from "../k8s/apply.ts";
+import { isConflict, isNotFound, NotLeaderError } from "../k8s/apply.ts";
+import type { EventSink } from "../k8s/events.ts";
 import { targetKeyOf } from "../k8s/namespaced.ts";
 import { type Clock, describeError, type Logger, type Random, systemClock } from "../k8s/ports.ts";
 import type { Change, ClusterStore } from "../k8s/store.ts";
-import { WorkQueue } from "./queue.ts";
+import type { ReconcileResult, Telemetry, Writer } from "./ports.ts";
+import { type QueueNumbers, WorkQueue } from "./queue.ts";
+import { Repetitions } from "./repetitions.ts";
 
 export interface ResyncOptions {
-  readonly store: World & Pick<ClusterStore, "allTargets" | "isFilling" | "onChange" | "whenSynced">;
-  readonly writer: Pick<ClusterWriter, "execute">;
+  readonly store: World & Pick<ClusterStore, "allTargets" | "isFilling" | "onChange" | "policyObject" | "whenSynced">;
+  readonly writer: Writer<TargetAction>;
   /** core/admission/plan.ts: undefined when the target is in line. */
   readonly planTarget: (live: KubernetesObject, key: TargetKey, world: World) => TargetPlan | undefined;
+  readonly events: EventSink;
+  readonly telemetry: Telemetry;
   readonly log: Logger;
-  readonly fullPassMs?: number;
+  /** Called when writing to a target begins or ends to fail, so that the status of its policies can say so. */
+  readonly onFailureChange: (key: TargetKey) => void;
+  readonly counters?: ResyncCounters;
+  readonly onQueued?: (seconds: number) => void;
+  /**
+   * How long a change of policies waits before targets are written. Admission replicas hear of it at about the same
+   * moment, each through its own watch; one that has not yet would answer the first writes with the old settings.
+   */
+  readonly admissionLagMs?: number;
+  readonly fullPassMs: number;
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -31,23 +47,8 @@ export interface ResyncCounters {
   errors: number;
 }
 
-/** The resync period that controller-runtime recommends is ten hours; ours is also the repair of lost writes. */
-const FULL_PASS_MS = 10 * 60_000;
-/**
- * Against a tool that undoes every write at once, an undamped loop was measured at a hundred writes a second. One and
- * the same write so often in this time means that somebody undoes it; policies that change quickly want another write
- * each time.
- */
-const SAME_WRITES_MAX = 5;
-const SAME_WRITES_WINDOW_MS = 30_000;
-
-/** One and the same write to one target. */
-interface Repetition {
-  readonly write: string;
-  readonly sinceMs: number;
-  count: number;
-  /** Set while the target waits for the end of the window. */
-  cancelWait?: () => void;
+export function newCounters(): ResyncCounters {
+  return { planned: 0, changed: 0, direct: 0, errors: 0 };
 }
 
 /**
@@ -55,22 +56,31 @@ interface Repetition {
  * dirty; what to do is decided from the store when a target's turn comes.
  */
 export class Resync {
-  readonly counters: ResyncCounters = { planned: 0, changed: 0, direct: 0, errors: 0 };
+  readonly counters: ResyncCounters;
   readonly #options: ResyncOptions;
   readonly #clock: Clock;
   readonly #queue: WorkQueue<TargetKey>;
+  readonly #repetitions: Repetitions;
+  /** Targets that could not be written, by their text, with the last error. */
+  readonly #failures = new Map<string, string>();
+  /** Namespaces with a change that waits for the admission replicas to hear of it. */
+  readonly #lagging = new Map<string, () => void>();
+  /** Since when the webhook answers a target with other settings than ours, by the text of the target. */
+  readonly #behindSinceMs = new Map<string, number>();
   #unsubscribe: (() => void) | undefined;
   #cancelPass: (() => void) | undefined;
-  readonly #repetitions = new Map<string, Repetition>();
   #stopped = false;
 
   constructor(options: ResyncOptions) {
     this.#options = options;
+    this.counters = options.counters ?? newCounters();
     this.#clock = options.clock ?? systemClock;
+    this.#repetitions = new Repetitions(this.#clock);
     this.#queue = new WorkQueue<TargetKey>({
-      keyOf: textOf,
-      run: (key) => this.#bringInLine(key),
+      keyOf: targetText,
+      run: (key) => this.#reconcile(key),
       onError: (key, error) => this.#onError(key, error),
+      onStart: (_key, waitedMs) => options.onQueued?.(waitedMs / 1_000),
       clock: this.#clock,
       ...(options.random && { random: options.random }),
     });
@@ -89,82 +99,161 @@ export class Resync {
     this.#stopped = true;
     this.#unsubscribe?.();
     this.#cancelPass?.();
-    for (const { cancelWait } of this.#repetitions.values()) cancelWait?.();
+    for (const cancel of this.#lagging.values()) cancel();
+    this.#repetitions.stop();
     await this.#queue.stop();
   }
 
-  /** Resolves when no target is dirty. */
+  /** Resolves when no target in the queue is dirty. */
   idle(): Promise<void> {
     return this.#queue.idle();
   }
 
-  /** Targets that are dirty now. */
+  /** Targets that are dirty now, and namespaces with a change that waits. */
   get depth(): number {
-    return this.#queue.size;
+    return this.#queue.size + this.#lagging.size;
+  }
+
+  get numbers(): QueueNumbers {
+    return this.#queue.numbers;
+  }
+
+  /** The error of the last write to a target, until one succeeds or none is needed. */
+  get failures(): ReadonlyMap<string, string> {
+    return this.#failures;
   }
 
   #fullPass(): void {
-    for (const [id, { sinceMs }] of this.#repetitions) if (this.#isOver(sinceMs)) this.#repetitions.delete(id);
+    this.#repetitions.forgetOld();
     for (const target of this.#options.store.allTargets()) this.#queue.add(targetKeyOf(target));
-    this.#cancelPass = this.#clock.after(this.#options.fullPassMs ?? FULL_PASS_MS, () => this.#fullPass());
+    this.#cancelPass = this.#clock.after(this.#options.fullPassMs, () => this.#fullPass());
   }
 
   /** A ServiceProfile changes no annotation, only warnings. */
   #onChange(change: Change): void {
     if (change.type === "target" && change.key) this.#queue.add(change.key);
     if (change.type !== "policy" && change.type !== "namespace") return;
-    for (const target of this.#options.store.targetsIn(change.namespace)) this.#queue.add(targetKeyOf(target));
-  }
-
-  async #bringInLine(key: TargetKey): Promise<void> {
-    const { store, writer, planTarget, log } = this.#options;
-    // Reviews go between: planning 5,000 targets in one go held them up for 260 ms (measured).
-    await setImmediate();
-    if (this.#stopped) return;
-    // The namespace change at the end of filling, or when the namespace becomes known, marks it dirty again. The webhook
-    // may take an unknown namespace for an opted-in one, as it was asked; nobody has asked here.
-    if (store.isFilling(key.namespace) || store.namespace(key.namespace) === undefined) return;
-    const live = store.target(key);
-    if (live === undefined) return;
-    this.counters.planned += 1;
-    const plan = planTarget(live, key, store);
-    if (plan === undefined || this.#isUndone(key, plan.first)) return;
-    try {
-      const answer = await writer.execute(plan.first);
-      this.counters.changed += 1;
-      this.#count(key, plan.first);
-      const next = plan.verify(answer);
-      log.info({ ...key, direct: next !== undefined }, "target brought in line");
-      if (next === undefined) return;
-      this.counters.direct += 1;
-      await writer.execute(next);
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
+    const { namespace } = change;
+    const lagMs = this.#options.admissionLagMs ?? 0;
+    if (lagMs === 0) this.#addAllIn(namespace);
+    else if (!this.#lagging.has(namespace)) {
+      const cancel = this.#clock.after(lagMs, () => {
+        this.#lagging.delete(namespace);
+        this.#addAllIn(namespace);
+      });
+      this.#lagging.set(namespace, cancel);
     }
   }
 
-  #count(key: TargetKey, action: Action): void {
-    const write = contentOf(action);
-    const repetition = this.#repetitions.get(textOf(key));
-    if (repetition?.write === write && !this.#isOver(repetition.sinceMs)) repetition.count += 1;
-    else this.#repetitions.set(textOf(key), { write, sinceMs: this.#clock.now(), count: 1 });
+  #addAllIn(namespace: string): void {
+    for (const target of this.#options.store.targetsIn(namespace)) this.#queue.add(targetKeyOf(target));
   }
 
-  /** True when the same write was made too often; the target then waits for the end of the window. */
-  #isUndone(key: TargetKey, action: Action): boolean {
-    const repetition = this.#repetitions.get(textOf(key));
-    if (repetition === undefined || repetition.write !== contentOf(action)) return false;
-    if (repetition.count < SAME_WRITES_MAX || this.#isOver(repetition.sinceMs)) return false;
-    if (repetition.cancelWait === undefined) {
-      const waitMs = repetition.sinceMs + SAME_WRITES_WINDOW_MS - this.#clock.now();
-      this.#options.log.warn({ ...key, writes: repetition.count, waitMs }, "somebody undoes what is written; waiting");
-      repetition.cancelWait = this.#clock.after(waitMs, () => this.#queue.add(key));
+  async #reconcile(key: TargetKey): Promise<void> {
+    // Reviews go between: planning 5,000 targets in one go held them up for 260 ms (measured).
+    await setImmediate();
+    if (this.#stopped) return;
+    const startMs = performance.now();
+    const done = (result: ReconcileResult): void =>
+      this.#options.telemetry.reconciled("target", result, (performance.now() - startMs) / 1_000);
+    try {
+      done((await this.#bringInLine(key)) ? "written" : "unchanged");
+    } catch (error) {
+      done(isConflict(error) ? "conflict" : "failed");
+      throw error;
+    }
+  }
+
+  async #bringInLine(key: TargetKey): Promise<boolean> {
+    const { store, planTarget } = this.#options;
+    // The namespace change at the end of filling, or when the namespace becomes known, marks it dirty again. The webhook
+    // may take an unknown namespace for an opted-in one, as it was asked; nobody has asked here.
+    if (store.isFilling(key.namespace) || store.namespace(key.namespace) === undefined) return false;
+    const live = store.target(key);
+    const plan = live && planTarget(live, key, store);
+    if (live !== undefined) this.counters.planned += 1;
+    if (live === undefined || plan === undefined) {
+      this.#setFailure(key, undefined);
+      return false;
+    }
+    if (this.#waitsForTheOther(key, plan.first)) return false;
+    try {
+      await this.#write(key, live, plan);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
     }
     return true;
   }
 
-  #isOver(sinceMs: number): boolean {
-    return this.#clock.now() - sinceMs >= SAME_WRITES_WINDOW_MS;
+  async #write(key: TargetKey, live: KubernetesObject, plan: TargetPlan): Promise<void> {
+    const { writer } = this.#options;
+    const traceId = this.#traceOf(key, plan);
+    const answer = await this.#traced(traceId, key, () => writer.execute(plan.first));
+    this.#repetitions.count(targetText(key), contentOf(plan.first));
+    const next = plan.verify(answer);
+    if (next !== undefined && isAnsweredOtherwise(plan.first, answer)) throw new AdmissionBehindError();
+    this.#behindSinceMs.delete(targetText(key));
+    this.counters.changed += 1;
+    this.#tell(key, { live, plan, traceId, direct: next !== undefined });
+    if (next === undefined) {
+      this.#setFailure(key, undefined);
+      return;
+    }
+    this.counters.direct += 1;
+    const written = await this.#traced(traceId, key, () => writer.execute(next));
+    const undone = plan.verify(written) !== undefined;
+    this.#setFailure(key, undone ? "Another webhook takes the settings off again within the same write" : undefined);
+  }
+
+  async #traced<T>(traceId: string | undefined, key: TargetKey, write: () => Promise<T>): Promise<T> {
+    if (traceId === undefined) return write();
+    const span = this.#options.telemetry.span("controller.write", traceId, {
+      "k8s.namespace.name": key.namespace,
+      "fairlead.target.kind": key.kind,
+      "fairlead.target.name": key.name,
+    });
+    try {
+      const answer = await write();
+      span.end();
+      return answer;
+    } catch (error) {
+      span.end(error);
+      throw error;
+    }
+  }
+
+  /** The trace of the first policy that is in force, or was. */
+  #traceOf(key: TargetKey, { policy }: TargetPlan): string | undefined {
+    const { uid, generation } =
+      this.#options.store.policyObject(key.namespace, policy.split(",")[0] ?? "")?.metadata ?? {};
+    return uid === undefined ? undefined : this.#options.telemetry.policyTrace(uid, generation ?? 0);
+  }
+
+  /** Applied and cleaned are told by the policy, once for all its targets; a repair is news about one target. */
+  #tell(key: TargetKey, { live, plan, traceId, direct }: Written): void {
+    const { telemetry, events } = this.#options;
+    const why = { reason: plan.reason, policy: plan.policy };
+    telemetry.wrote({ ...key, action: plan.first.kind, direct, why, traceId });
+    if (plan.reason !== "repaired") return;
+    telemetry.drift(key.kind);
+    events.emit({
+      regarding: { ...regarding(key, live) },
+      type: "Warning",
+      reason: "Repaired",
+      message: `Somebody changed what ResiliencePolicy ${plan.policy} had set; it is put back`,
+      ...(traceId !== undefined && { traceId }),
+    });
+  }
+
+  /** True when the same write was made too often; the target then waits for the end of the window. */
+  #waitsForTheOther(key: TargetKey, action: TargetAction): boolean {
+    const repeated = this.#repetitions.tooMany(targetText(key), contentOf(action), () => this.#queue.add(key));
+    if (repeated === undefined) return false;
+    if (repeated.isNew) {
+      this.#options.log.warn({ ...key, writes: repeated.count }, "somebody undoes what is written; waiting");
+      this.#setFailure(key, `Somebody undoes what is written: ${repeated.count} times within ${repeated.seconds} s`);
+    }
+    return true;
   }
 
   #onError(key: TargetKey, error: unknown): void {
@@ -172,16 +261,67 @@ export class Resync {
       this.#options.log.debug({ ...key }, "target changed meanwhile");
       return;
     }
+    if (error instanceof NotLeaderError) return;
+    if (error instanceof AdmissionBehindError && !this.#isBehindForLong(key)) return;
     this.counters.errors += 1;
-    this.#options.log.warn({ ...key, error: describeError(error) }, "target could not be brought in line");
+    const message = describeError(error);
+    this.#options.log.warn({ ...key, error: message }, "target could not be brought in line");
+    this.#setFailure(key, message);
+  }
+
+  #isBehindForLong(key: TargetKey): boolean {
+    const sinceMs = this.#behindSinceMs.get(targetText(key)) ?? this.#clock.now();
+    this.#behindSinceMs.set(targetText(key), sinceMs);
+    return this.#clock.now() - sinceMs >= ADMISSION_BEHIND_MS;
+  }
+
+  #setFailure(key: TargetKey, message: string | undefined): void {
+    const text = targetText(key);
+    if (this.#failures.get(text) === message) return;
+    if (message === undefined) this.#failures.delete(text);
+    else {
+      this.#failures.set(text, message);
+      const object = this.#options.store.target(key) ?? {};
+      this.#options.events.emit({ regarding: regarding(key, object), type: "Warning", reason: "WriteFailed", message });
+    }
+    this.#options.onFailureChange(key);
   }
 }
 
-function textOf(key: TargetKey): string {
-  return `${key.group}/${key.kind}/${key.namespace}/${key.name}`;
+/** A replica of admission that lags so long has lost its watch. */
+const ADMISSION_BEHIND_MS = 10_000;
+
+/**
+ * The webhook was asked, since the label is not what was written, and knows other policies than we do. To write the
+ * keys directly would make them ours, and the webhook would undo it: it is asked again a little later.
+ */
+class AdmissionBehindError extends Error {
+  constructor() {
+    super(
+      "Admission answers with other settings than those of the policies; the watch of one of its replicas is behind, " +
+        "see fairlead_world_staleness_seconds",
+    );
+  }
+}
+
+function isAnsweredOtherwise(action: TargetAction, answer: KubernetesObject): boolean {
+  return action.kind === "label" && (labelsOf(answer)[REVISION_LABEL] ?? null) !== action.value;
+}
+
+interface Written {
+  readonly live: KubernetesObject;
+  readonly plan: TargetPlan;
+  readonly traceId: string | undefined;
+  readonly direct: boolean;
+}
+
+function regarding(key: TargetKey, object: KubernetesObject): Parameters<EventSink["emit"]>[0]["regarding"] {
+  const { uid } = object.metadata ?? {};
+  const apiVersion = object.apiVersion ?? (key.group === "" ? "v1" : `${key.group}/v1`);
+  return { apiVersion, kind: key.kind, namespace: key.namespace, name: key.name, ...(uid !== undefined && { uid }) };
 }
 
 /** What an action writes, whatever the version of the object that it was planned on. */
-function contentOf(action: Action): string {
+function contentOf(action: TargetAction): string {
   return JSON.stringify(action.kind === "label" ? action.value : action.operations);
 }

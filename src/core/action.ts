@@ -1,4 +1,5 @@
 import type { PatchOperation } from "./admission/review.ts";
+import type { KubernetesObject } from "./kubernetes.ts";
 import type { TargetKey } from "./world.ts";
 
 /**
@@ -21,5 +22,51 @@ export interface PatchAction {
   readonly operations: readonly PatchOperation[];
 }
 
+/** One object of any namespaced kind, by identity; the version is the one that the API server serves. */
+export interface ObjectRef {
+  readonly group: string;
+  /** Plural, lower case: `controllerrevisions`. */
+  readonly resource: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** Create an object that Fairlead owns; a conflict where one of this name exists. */
+export interface CreateAction {
+  readonly kind: "create";
+  readonly ref: ObjectRef;
+  readonly object: KubernetesObject;
+}
+
+/** Server-side apply of an object that Fairlead owns, never by force: a field of somebody else's is a conflict. */
+export interface ApplyAction {
+  readonly kind: "apply";
+  readonly ref: ObjectRef;
+  /** `apiVersion` is filled in by the writer with the version that the API server serves. */
+  readonly object: KubernetesObject;
+  /** The version the plan was made from; undefined: the object does not exist yet. */
+  readonly resourceVersion: string | undefined;
+}
+
+/** Merge patch of an object that must still be as it was read: status, finalizers, the number of a revision. */
+export interface MergeAction {
+  readonly kind: "merge";
+  readonly ref: ObjectRef;
+  readonly subresource?: "status";
+  readonly resourceVersion: string;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+/** Delete an object that must still be the one that was read. */
+export interface DeleteAction {
+  readonly kind: "delete";
+  readonly ref: ObjectRef;
+  readonly uid: string;
+  readonly resourceVersion: string;
+}
+
+/** A write to a Service or route. */
+export type TargetAction = LabelAction | PatchAction;
+
 /** What the core wants done to the cluster, as a value. Only k8s/apply.ts carries it out. */
-export type Action = LabelAction | PatchAction;
+export type Action = TargetAction | CreateAction | ApplyAction | MergeAction | DeleteAction;

@@ -43,6 +43,16 @@ export const FINDINGS = {
     "Jitter without effect",
     "Linkerd caps penalty plus jitter at maxPenalty, so equal penalties leave no room for jitter.",
   ),
+  FL209: entry(
+    "deny",
+    "Two routes fit the same requests",
+    "Only one route can answer a request. Of two with the same match the older one does, which is chance; what fits every request belongs to the top of the policy.",
+  ),
+  FL210: entry(
+    "deny",
+    "Linkerd cannot read this regular expression",
+    "Linkerd would drop the whole route, so its requests would go with the rest.",
+  ),
   FL301: entry("warn", "Target does not exist yet", "The policy takes effect as soon as the target is created."),
   FL302: entry(
     "warn",
@@ -97,6 +107,31 @@ export const FINDINGS = {
     "Linkerd does not merge: a route with any timeout ignores all timeouts of the Service, and likewise for retry.",
   ),
   FL314: entry("deny", "This mesh is not supported yet", "Fairlead would admit the policy and nothing would happen."),
+  FL315: entry(
+    "deny",
+    "The Service has routes that people wrote",
+    "Generated routes and written ones would compete for the same requests. Conflicts are refused, not fought: while such a route is there, none is generated for the Service.",
+  ),
+  FL316: entry(
+    "warn",
+    "A policy generates the routes of this Service",
+    "Beside a route that people write none is generated: Fairlead takes those of the policy back, and its entries have no effect.",
+  ),
+  FL317: entry(
+    "warn",
+    "Retries written by hand reach requests that must not be retried",
+    "A route cannot switch off retries that its Service has, and Fairlead does not remove what people wrote.",
+  ),
+  FL318: entry(
+    "deny",
+    "The name of a generated route is taken",
+    "Fairlead never overwrites what it did not make, so it generates no routes for the Service: without the one that takes the rest, other requests would get 404.",
+  ),
+  FL319: entry(
+    "warn",
+    "The cluster has no HTTPRoutes",
+    "Entries of routes become HTTPRoutes of the Gateway API, whose CRDs are not installed. They are generated as soon as the API server serves them.",
+  ),
   FL401: entry("deny", "Linkerd drops this value", "Linkerd logs one line and drops the whole group of settings."),
   FL402: entry(
     "deny",

@@ -12,3 +12,17 @@ export const RECORD_PROBLEMS_MAX = 8;
 export const REVISION_LENGTH = 12;
 /** Targets of a policy that are checked while it is admitted; the rest shows when they are written. */
 export const POLICY_TARGETS_CHECKED_MAX = 100;
+/** Stored revisions of one policy, as Deployments keep ten ReplicaSets (`revisionHistoryLimit`). */
+export const REVISIONS_KEPT_MAX = 10;
+/** DNS subdomain (RFC 1123), the widest name that an object may have. */
+export const OBJECT_NAME_LENGTH_MAX = 253;
+/** `message` of a condition, in characters: `maxLength` of metav1.Condition and of the CRD. */
+export const CONDITION_MESSAGE_LENGTH_MAX = 32_768;
+/** `status.appliedToServices`: `maxItems` of the CRD. */
+export const APPLIED_SERVICES_MAX = 100;
+/** Objects that one message names; the rest is a count. */
+export const NAMES_SHOWN_MAX = 5;
+/** Longest error of the API server or of another webhook that a status repeats. */
+export const ERROR_LENGTH_MAX = 500;
+/** How long a deletion waits for the targets to be cleaned; afterwards they are found by their records all the same. */
+export const CLEAN_UP_WAIT_MS = 60_000;

@@ -10,6 +10,19 @@ export const REVISION_LABEL = "fairlead.dev/revision";
 /** Annotation that records what Fairlead wrote on an object, so that removal is exact. */
 export const RECORD_ANNOTATION = "fairlead.dev/injected";
 
+/** On every object that Fairlead owns: stored revisions, generated routes. */
+export const MANAGED_BY_LABEL = "app.kubernetes.io/managed-by";
+export const MANAGED_BY = "fairlead";
+/** On every object that belongs to one policy: the uid of that policy, so that a namesake made later is another one. */
+export const POLICY_UID_LABEL = "fairlead.dev/policy-uid";
+/**
+ * On generated routes: a hash of what Fairlead wrote on them. It tells that a setting is no longer wanted, which the
+ * values that are still wanted cannot tell.
+ */
+export const GENERATED_ANNOTATION = "fairlead.dev/generated";
+/** Finalizer of policies: holds a deletion back until their settings are off the targets. */
+export const CLEANUP_FINALIZER = "fairlead.dev/cleanup";
+
 export const MODES = ["enforce", "warn", "audit"] as const;
 export type Mode = (typeof MODES)[number];
 
@@ -32,6 +45,9 @@ export const TARGET_KINDS = [
   { group: GATEWAY_GROUP, kind: "GRPCRoute", resource: "grpcroutes" },
 ] as const;
 export type TargetKind = (typeof TARGET_KINDS)[number];
+export const SERVICE_KIND = TARGET_KINDS[0];
+/** The kind of the routes that Fairlead generates. */
+export const GATEWAY_HTTP_ROUTE = TARGET_KINDS[1];
 
 export function targetKindOf(group: string, kind: string): TargetKind | undefined {
   return TARGET_KINDS.find((entry) => entry.kind === kind && entry.group === group);

@@ -3,9 +3,11 @@ import type { KubernetesObject } from "./kubernetes.ts";
 import type { LinkerdVersion } from "./mesh/linkerd/version.ts";
 import type { MeshName, Mode } from "./names.ts";
 
-/** What Fairlead knows of a namespace: its labels and annotations, nothing else. */
+/** What Fairlead knows of a namespace. */
 export interface NamespaceInfo {
   readonly name: string;
+  /** True while it is being deleted. */
+  readonly terminating?: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
 }

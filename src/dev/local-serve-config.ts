@@ -1,8 +1,15 @@
-import { DEFAULT_NAMESPACE, parseMeshVersion, type ServeConfig } from "../config.ts";
+import { DEFAULT_NAMESPACE, parseMeshVersion, RESYNC_PERIOD_MS, type ServeConfig } from "../config.ts";
+import { LEASE_TIMING } from "../k8s/lease-step.ts";
 
 /** Fairlead beside a control plane of its own on this machine, on free ports of the loopback address: demo and tests. */
 export function localServeConfig(kubeconfig: string): ServeConfig {
   return {
+    role: "all",
+    certificateDir: undefined,
+    certificates: "self-managed",
+    lease: LEASE_TIMING,
+    identity: "local",
+    resyncPeriodMs: RESYNC_PERIOD_MS,
     kubeconfig,
     env: {},
     namespace: DEFAULT_NAMESPACE,

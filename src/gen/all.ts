@@ -1,8 +1,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { renderChartDocs, renderValues } from "./chart-values.ts";
 import { renderChartCrd, renderCrds } from "./crd.ts";
 import { renderErrors } from "./errors.ts";
-import { renderWebhooks } from "./webhooks.ts";
+import { renderChartRbac } from "./rbac.ts";
+import { renderChartWebhooks, renderWebhooks } from "./webhooks.ts";
 
 interface GeneratedFile {
   /** From the root of the repository. */
@@ -17,6 +19,10 @@ export const GENERATED: readonly GeneratedFile[] = [
   { path: "webhook-config/crds.yaml", render: renderCrds },
   { path: "webhook-config/webhooks.yaml", render: renderWebhooks },
   { path: "charts/fairlead/templates/crds/resiliencepolicies.yaml", render: renderChartCrd },
+  { path: "charts/fairlead/templates/rbac.yaml", render: renderChartRbac },
+  { path: "charts/fairlead/templates/webhooks.yaml", render: renderChartWebhooks },
+  { path: "charts/fairlead/values.yaml", render: renderValues },
+  { path: "docs/chart.md", render: renderChartDocs },
   { path: "docs/errors.md", render: renderErrors },
 ];
 

@@ -1,6 +1,7 @@
 import { resiliencePolicySpec } from "../api/v1alpha1/resilience-policy.ts";
 import { resiliencePolicyStatus } from "../api/v1alpha1/resilience-policy-status.ts";
 import { FAIRLEAD_GROUP } from "../core/names.ts";
+import { chartTemplate } from "./chart.ts";
 import { structuralSchema } from "./structural.ts";
 import { toYaml } from "./yaml.ts";
 
@@ -48,13 +49,6 @@ export function renderCrds(): string {
  */
 export function renderChartCrd(): string {
   return chartTemplate(toYaml([resiliencePolicyCrd({ "helm.sh/resource-policy": "keep" })]));
-}
-
-/** Helm would run what stands in double braces. */
-export function chartTemplate(text: string): string {
-  const at = text.indexOf("{{");
-  if (at >= 0) throw new Error(`Cannot write a chart template: found ${JSON.stringify(text.slice(at, at + 40))}`);
-  return text;
 }
 
 function printColumns(): readonly object[] {

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import type { IncomingMessage } from "node:http";
+import { nextTick } from "node:process";
 
 export type BodyResult =
   | { readonly ok: true; readonly body: Buffer }
@@ -13,10 +14,25 @@ export interface BodyLimits {
 
 /** Reads a body and calls `done` exactly once. What was refused is left unread and paused: the caller closes. */
 export function readBody(req: IncomingMessage, limits: BodyLimits, done: (result: BodyResult) => void): void {
-  if (Number(req.headers["content-length"] ?? 0) > limits.bodyMaxBytes) {
-    done({ ok: false, why: "too_large" });
+  if (Number(req.headers["content-length"] ?? 0) > limits.bodyMaxBytes) done({ ok: false, why: "too_large" });
+  // By then Node has handed over all that came with the headers, which for most reviews is the whole body.
+  else nextTick(takeBody, req, limits, done);
+}
+
+/** Takes a body that is all here in one piece: listeners and a timer would cost as much as a decision. */
+function takeBody(req: IncomingMessage, limits: BodyLimits, done: (result: BodyResult) => void): void {
+  if (req.readableLength === 0 || req.readableLength !== Number(req.headers["content-length"])) {
+    collectBody(req, limits, done);
     return;
   }
+  const body = req.read() as Buffer;
+  // Lets the end pass, which Node has yet to tell.
+  req.resume();
+  done({ ok: true, body });
+}
+
+/** Waits for what is still on its way. */
+function collectBody(req: IncomingMessage, limits: BodyLimits, done: (result: BodyResult) => void): void {
   let first: Buffer | undefined;
   let rest: Buffer[] | undefined;
   let size = 0;

@@ -3,7 +3,12 @@ import type { AdmissionRequest, Operation } from "../core/admission/review.ts";
 
 /** What a body turned out to be; `uid` is there whenever it could be read, so that it can be echoed. */
 export type Decoded =
-  | { readonly ok: true; readonly request: AdmissionRequest }
+  | {
+      readonly ok: true;
+      readonly request: AdmissionRequest;
+      readonly user: string | undefined;
+      readonly dryRun: boolean;
+    }
   | { readonly ok: false; readonly uid: string | undefined; readonly message: string };
 
 type JsonRecord = Record<string, unknown>;
@@ -77,8 +82,13 @@ function readRequest(request: JsonRecord, uid: string, phase: AdmissionRequest["
   }
   const problem = objectProblem(object, "request.object") ?? objectProblem(oldObject, "request.oldObject");
   if (problem !== undefined) return refused(uid, problem);
+  const userInfo = request["userInfo"];
+  const username = isRecord(userInfo) ? userInfo["username"] : undefined;
   return {
     ok: true,
+    // Only told in the log, so nothing is refused for it.
+    user: isName(username) ? username : undefined,
+    dryRun: request["dryRun"] === true,
     request: {
       phase,
       uid,
@@ -167,8 +177,8 @@ function parseJson(body: Buffer): { readonly value: unknown } | undefined {
     return undefined;
   }
   // The letters of `__proto__` may be written as \u005f, \u0070 and so on. Go itself escapes only <, > and & (\u003c,
-  // \u003e, \u0026), so that real reviews stay on the fast path.
-  if (text.includes("__proto__") || /\\u00[567]/.test(text)) stripPrototypeKeys(value);
+  // \u003e, \u0026), so that real reviews stay on the fast path. They are full of backslashes, which are not looked for.
+  if (text.includes("__proto__") || /u00[567]/.test(text)) stripPrototypeKeys(value);
   return { value };
 }
 

@@ -13,12 +13,12 @@ export interface RefuseLimits {
 
 /** Answers and, when `closing`, asks the client to leave. */
 export function send(res: ServerResponse, answer: Answer, closing: boolean): void {
-  res.writeHead(answer.status, {
-    "Content-Type": "application/json",
-    "Content-Length": Buffer.byteLength(answer.body),
-    ...(closing ? { Connection: "close" } : undefined),
-  });
-  res.end(answer.body);
+  const length = Buffer.byteLength(answer.body);
+  const headers = ["Content-Type", "application/json", "Content-Length", String(length)];
+  if (closing) headers.push("Connection", "close");
+  res.writeHead(answer.status, headers);
+  // One byte a character means ASCII, which is the same in latin1 and needs no encoding.
+  res.end(answer.body, length === answer.body.length ? "latin1" : "utf8");
 }
 
 /** Answers of 4xx without a uid: the body was not read. */

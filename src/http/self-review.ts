@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { request } from "node:https";
-import type { Answer, Door } from "./admission.ts";
+import type { Answer, Call, Door } from "./admission.ts";
 
 const REVIEW = JSON.stringify({
   apiVersion: "admission.k8s.io/v1",
@@ -20,27 +20,28 @@ const TIMEOUT_MS = 5_000;
 export interface SelfReviewOptions {
   readonly host: string;
   readonly port: number;
+  /** A name that the certificate has, whatever the address. */
+  readonly serverName: string;
   readonly pathSecret: string;
   /** The CAs that API servers are told to trust. */
   readonly caPem: string;
   /** Asked in place of the port, when the port lets in API servers only: we have no certificate of their CA. */
-  readonly inProcess?: (door: Door, body: Buffer) => Answer;
+  readonly inProcess?: (door: Door, call: Call) => Answer;
 }
 
 /** Asks our own port as the API server will: certificate, path and evaluator must all work. Throws when they do not. */
 export async function selfReview(options: SelfReviewOptions): Promise<void> {
-  const status = options.inProcess?.("validate", Buffer.from(REVIEW)).status ?? (await askPort(options));
+  const status = options.inProcess?.("validate", { body: Buffer.from(REVIEW) }).status ?? (await askPort(options));
   if (status !== 200) throw new Error(`Cannot serve: the self-review was answered with HTTP ${status}, wanted 200`);
 }
 
-function askPort({ host, port, pathSecret, caPem }: SelfReviewOptions): Promise<number> {
+function askPort({ host, port, serverName, pathSecret, caPem }: SelfReviewOptions): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const asked = request(
     {
       host,
       port,
-      // Every certificate of ours has this name, whatever the address.
-      servername: "localhost",
+      servername: serverName,
       path: `/validate/${pathSecret}`,
       method: "POST",
       ca: caPem,

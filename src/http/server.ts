@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import type { Logger } from "pino";
 import type { Metrics } from "../observe/metrics.ts";
-import { type Answer, type Door, statusBody } from "./admission.ts";
+import { type Answer, type Call, type Door, statusBody } from "./admission.ts";
 import { type BodyLimits, readBody } from "./body.ts";
 import { type RefusalReason, refuse, type RefuseLimits, send } from "./respond.ts";
 
@@ -51,7 +51,7 @@ export interface AdmissionServerOptions extends ServingPair {
   readonly pathSecret: string;
   /** When set, only clients with a certificate of this CA get through the handshake. */
   readonly clientCaPem?: string;
-  readonly answer: (door: Door, body: Buffer) => Answer;
+  readonly answer: (door: Door, call: Call) => Answer;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly limits?: Partial<ServerLimits>;
@@ -118,7 +118,7 @@ export async function startAdmissionServer(options: AdmissionServerOptions): Pro
   };
 }
 
-/** Compares in constant time: every byte of both paths, whatever was asked. A query (`?timeout=3s`) is cut off. */
+/** Compares in constant time what is secret; which door, and how long its path is, is not. A query is cut off. */
 function doorFinder(pathSecret: string): (url: string) => Door | undefined {
   if (!/^[\w-]+$/.test(pathSecret) || pathSecret.length < PATH_SECRET_MIN_LENGTH) {
     throw new Error(
@@ -128,18 +128,18 @@ function doorFinder(pathSecret: string): (url: string) => Door | undefined {
   }
   const paths = (["mutate", "validate"] as const).map((door) => {
     const path = Buffer.from(`/${door}/${pathSecret}`);
-    return { door, path, padded: Buffer.alloc(path.length) };
+    return { door, prefix: `/${door}/`, path, asked: Buffer.alloc(path.length) };
   });
   return (url) => {
     const query = url.indexOf("?");
-    const asked = query < 0 ? url : url.slice(0, query);
-    let found: Door | undefined;
-    for (const { door, path, padded } of paths) {
-      // URLs reach us as bytes in latin1; what is longer is cut here and told by its length.
-      padded.fill(0).write(asked, "latin1");
-      if (timingSafeEqual(padded, path) && asked.length === path.length) found = door;
+    const length = query < 0 ? url.length : query;
+    for (const { door, prefix, path, asked } of paths) {
+      if (length !== path.length || !url.startsWith(prefix)) continue;
+      // URLs reach us as bytes in latin1, so that this fills all of the buffer and cuts the query off.
+      asked.write(url, "latin1");
+      return timingSafeEqual(asked, path) ? door : undefined;
     }
-    return found;
+    return undefined;
   };
 }
 
@@ -154,7 +154,8 @@ function handle(req: IncomingMessage, res: ServerResponse, context: ServerContex
     turnAway("path");
   } else if (isJson(req)) {
     readBody(req, context.limits, (result) => {
-      if (result.ok) send(res, answerSafely(door, result.body, context.options), context.draining);
+      const traceparent = req.headers["traceparent"] as string | undefined;
+      if (result.ok) send(res, answerSafely(door, { body: result.body, traceparent }, context), context.draining);
       else turnAway(result.why);
     });
   } else {
@@ -163,9 +164,9 @@ function handle(req: IncomingMessage, res: ServerResponse, context: ServerContex
 }
 
 /** The handler catches for itself; this is the belt to its braces. */
-function answerSafely(door: Door, body: Buffer, options: AdmissionServerOptions): Answer {
+function answerSafely(door: Door, call: Call, { options }: ServerContext): Answer {
   try {
-    return options.answer(door, body);
+    return options.answer(door, call);
   } catch (error) {
     options.log.error({ fault: error }, "admission handler failed");
     return { status: 500, body: statusBody(500, "InternalError", "Fairlead failed; its log has the details") };

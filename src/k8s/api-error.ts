@@ -23,6 +23,17 @@ export class ApiError extends Error {
   }
 }
 
+/**
+ * Milliseconds for which the API server asks to be left alone (429 and 503 carry it), 0 when it does not: the longest of
+ * the error, its cause, and the errors that it stands for.
+ */
+export function retryAfterMs(error: unknown): number {
+  if (!(error instanceof Error)) return 0;
+  const all: unknown[] = [error, error.cause, ...(error instanceof AggregateError ? error.errors : [])];
+  const seconds = all.map((one) => (one instanceof ApiError ? (one.retryAfterSeconds ?? 0) : 0));
+  return Math.max(...seconds) * 1_000;
+}
+
 interface StatusBody {
   readonly reason?: string;
   readonly message?: string;

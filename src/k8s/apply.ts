@@ -1,6 +1,6 @@
-import type { Action } from "../core/action.ts";
+import type { Action, ApplyAction, ObjectRef } from "../core/action.ts";
 import type { KubernetesObject } from "../core/kubernetes.ts";
-import { REVISION_LABEL, type TargetKind, targetKindOf } from "../core/names.ts";
+import { REVISION_LABEL, targetKindOf } from "../core/names.ts";
 import { ApiError } from "./api-error.ts";
 import { type KubernetesClient, type ResourceRef, resourcePath } from "./client.ts";
 
@@ -12,7 +12,7 @@ export interface WriteCounters {
   /** The object was no longer the one that the plan was made from. */
   conflicts: number;
   failed: number;
-  /** Turned away because too many were waiting. */
+  /** Turned away: too many were waiting, or this replica is not the leader. */
   rejected: number;
   inFlight: number;
   waiting: number;
@@ -20,6 +20,8 @@ export interface WriteCounters {
 
 export interface WriterOptions {
   readonly client: KubernetesClient;
+  /** Asked before every write: false once another replica may be the leader. */
+  readonly mayWrite?: () => boolean;
   readonly parallelism?: number;
   readonly waitingMax?: number;
   readonly timeoutMs?: number;
@@ -46,29 +48,36 @@ export class ClusterWriter {
     waiting: 0,
   };
   readonly #client: KubernetesClient;
+  readonly #mayWrite: () => boolean;
   readonly #parallelism: number;
   readonly #waitingMax: number;
   readonly #timeoutMs: number;
   readonly #waiters: (() => void)[] = [];
-  readonly #versions = new Map<TargetKind, string>();
+  readonly #versions = new Map<string, string>();
 
   constructor(options: WriterOptions) {
     this.#client = options.client;
+    this.#mayWrite = options.mayWrite ?? (() => true);
     this.#parallelism = options.parallelism ?? PARALLELISM;
     this.#waitingMax = options.waitingMax ?? WAITING_MAX;
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
   }
 
-  /** Returns the object that the API server answered, after its webhooks. Throws {@link ApiError}; see {@link isConflict}. */
+  /**
+   * Returns the object that the API server answered, after its webhooks. Throws {@link ApiError}, see
+   * {@link isConflict}, and {@link NotLeaderError}.
+   */
   async execute(action: Action): Promise<KubernetesObject> {
     await this.#enter();
-    this.counters.attempted += 1;
     try {
+      if (!this.#mayWrite()) throw new NotLeaderError();
+      this.counters.attempted += 1;
       const answer = await this.#write(action);
       this.counters.applied += 1;
       return answer;
     } catch (error) {
       if (isConflict(error)) this.counters.conflicts += 1;
+      else if (error instanceof NotLeaderError) this.counters.rejected += 1;
       else this.counters.failed += 1;
       throw error;
     } finally {
@@ -76,44 +85,66 @@ export class ClusterWriter {
     }
   }
 
+  /** A version may go while we run (a CRD is upgraded), so one that is not found is looked up again. */
   async #write(action: Action): Promise<KubernetesObject> {
-    const kind = targetKindOf(action.target.group, action.target.kind);
-    if (kind === undefined)
-      throw new Error(`${action.target.kind} of group "${action.target.group}" is not a target kind`);
-    const version = await this.#versionOf(kind);
+    const ref = refOf(action);
+    const version = await this.#versionOf(ref);
     try {
-      return await this.#send(action, { ...kind, version });
+      return await this.#send(action, { ...ref, version });
     } catch (error) {
-      if (!isNotFound(error) || kind.group === "") throw error;
-      this.#versions.delete(kind);
-      const current = await this.#versionOf(kind);
+      if (!isNotFound(error) || ref.group === "") throw error;
+      this.#versions.delete(kindOf(ref));
+      const current = await this.#versionOf(ref);
       if (current === version) throw error;
-      return this.#send(action, { ...kind, version: current });
+      return this.#send(action, { ...ref, version: current });
     }
   }
 
-  #send(action: Action, resource: ResourceRef & { readonly version: string }): Promise<KubernetesObject> {
-    const { target, resourceVersion } = action;
-    const shared = {
-      path: resourcePath({ ...resource, namespace: target.namespace, name: target.name }),
-      query: { fieldManager: FIELD_MANAGER },
-      timeoutMs: this.#timeoutMs,
-    };
-    if (action.kind === "patch") {
-      return this.#client.patchVersion({ ...shared, resourceVersion, operations: action.operations });
+  #send(action: Action, ref: ObjectRef & { readonly version: string }): Promise<KubernetesObject> {
+    const path = resourcePath(ref);
+    const shared = { path, query: { fieldManager: FIELD_MANAGER }, timeoutMs: this.#timeoutMs };
+    switch (action.kind) {
+      case "label": {
+        const metadata = { resourceVersion: action.resourceVersion, labels: { [REVISION_LABEL]: action.value } };
+        return this.#client.patch({ ...shared, type: "merge", body: { metadata } });
+      }
+      case "patch":
+        return this.#client.patchVersion({
+          ...shared,
+          resourceVersion: action.resourceVersion,
+          operations: action.operations,
+        });
+      case "create": {
+        const { name: _name, ...collection } = ref;
+        return this.#client.create(resourcePath(collection), action.object, shared);
+      }
+      case "apply":
+        return this.#client.patch({ ...shared, type: "apply", body: versioned(action, ref) });
+      case "merge": {
+        const metadata = { ...(action.body["metadata"] as object), resourceVersion: action.resourceVersion };
+        const subresource = action.subresource === undefined ? "" : `/${action.subresource}`;
+        return this.#client.patch({
+          ...shared,
+          path: path + subresource,
+          type: "merge",
+          body: { ...action.body, metadata },
+        });
+      }
+      case "delete":
+        return this.#client.delete(path, { uid: action.uid, resourceVersion: action.resourceVersion });
+      default:
+        return unreachable(action);
     }
-    const body = { metadata: { resourceVersion, labels: { [REVISION_LABEL]: action.value } } };
-    return this.#client.patch({ ...shared, type: "merge", body });
   }
 
-  async #versionOf(kind: TargetKind): Promise<string> {
-    const known = this.#versions.get(kind);
+  async #versionOf(ref: ResourceRef): Promise<string> {
+    const known = this.#versions.get(kindOf(ref));
     if (known !== undefined) return known;
-    const version = await this.#client.servedVersion(kind);
+    const version = await this.#client.servedVersion(ref);
     if (version === undefined) {
-      throw new ApiError({ status: 404, reason: "NotFound", message: `${kind.resource}.${kind.group} is not served` });
+      throw new ApiError({ status: 404, reason: "NotFound", message: `${ref.resource}.${ref.group} is not served` });
     }
-    this.#versions.set(kind, version);
+    this.#versions.set(kindOf(ref), version);
     return version;
   }
 
@@ -138,6 +169,39 @@ export class ClusterWriter {
     if (next === undefined) this.counters.inFlight -= 1;
     else next();
   }
+}
+
+/** This replica is no longer the leader: whatever it had planned is the next leader's to plan anew. */
+export class NotLeaderError extends Error {
+  constructor() {
+    super("Cannot write: this replica is not the leader");
+  }
+}
+
+function unreachable(action: never): never {
+  throw new Error(`Cannot carry out the unknown action ${JSON.stringify(action)}`);
+}
+
+function refOf(action: Action): ObjectRef {
+  if (action.kind !== "label" && action.kind !== "patch") return action.ref;
+  const { group, kind, namespace, name } = action.target;
+  const resource = targetKindOf(group, kind)?.resource;
+  if (resource === undefined) throw new Error(`${kind} of group "${group}" is not a target kind`);
+  return { group, resource, namespace, name };
+}
+
+function kindOf({ group, resource }: ResourceRef): string {
+  return `${resource}.${group}`;
+}
+
+/** With the version as a precondition; server-side apply refuses a resourceVersion on an object that does not exist. */
+function versioned({ object, resourceVersion }: ApplyAction, ref: ResourceRef & { version: string }): KubernetesObject {
+  const apiVersion = ref.group === "" ? ref.version : `${ref.group}/${ref.version}`;
+  return {
+    ...object,
+    apiVersion,
+    metadata: { ...object.metadata, ...(resourceVersion !== undefined && { resourceVersion }) },
+  };
 }
 
 /** The object is no longer the one that the plan was made from. */

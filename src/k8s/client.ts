@@ -42,6 +42,17 @@ export interface PatchRequest {
   readonly timeoutMs?: number;
 }
 
+export interface WriteOptions {
+  readonly query?: Query;
+  readonly timeoutMs?: number;
+}
+
+/** What an object must still be to be deleted. */
+export interface Preconditions {
+  readonly uid?: string;
+  readonly resourceVersion?: string;
+}
+
 export interface OperationsRequest {
   readonly path: string;
   /** The version that was read; a write to any other version is a conflict. */
@@ -122,12 +133,16 @@ export class KubernetesClient {
     return objectIn(await this.request({ method: "GET", path }));
   }
 
-  async create(path: string, body: KubernetesObject): Promise<KubernetesObject> {
-    return objectIn(await this.request({ method: "POST", path, body }));
+  async create(path: string, body: KubernetesObject, options: WriteOptions = {}): Promise<KubernetesObject> {
+    return objectIn(
+      await this.request({ query: options.query, timeoutMs: options.timeoutMs, method: "POST", path, body }),
+    );
   }
 
-  async delete(path: string): Promise<void> {
-    await this.request({ method: "DELETE", path });
+  /** With preconditions a conflict where the object is another one; what is left of it is returned. */
+  async delete(path: string, preconditions?: Preconditions): Promise<KubernetesObject> {
+    const body = preconditions && { apiVersion: "v1", kind: "DeleteOptions", preconditions };
+    return objectIn(await this.request({ method: "DELETE", path, body }));
   }
 
   async patch(patch: PatchRequest): Promise<KubernetesObject> {

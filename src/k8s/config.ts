@@ -29,10 +29,12 @@ export interface LoadOptions {
   readonly kubeconfig?: string | undefined;
   /** The environment of the process, handed in by the composition root; read only without a kubeconfig. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  readonly serviceAccountDir?: string;
 }
 
-/** Where the kubelet mounts the token and the CA (Kubernetes documentation, "Accessing the API from a Pod"). */
+/**
+ * Where the kubelet mounts the token and the CA (Kubernetes documentation, "Accessing the API from a Pod"), unless
+ * KUBERNETES_SERVICE_ACCOUNT_DIR names another place.
+ */
 const SERVICE_ACCOUNT_DIR = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /** The kubelet replaces a bound token at 80 % of its life, ten minutes at the least; client-go reads it each minute too. */
@@ -48,7 +50,7 @@ export async function loadCluster(options: LoadOptions): Promise<Cluster> {
         "outside a pod, give --kubeconfig or set KUBECONFIG",
     );
   }
-  const directory = options.serviceAccountDir ?? SERVICE_ACCOUNT_DIR;
+  const directory = options.env?.["KUBERNETES_SERVICE_ACCOUNT_DIR"] || SERVICE_ACCOUNT_DIR;
   const read = async (): Promise<Credentials> => {
     const token = (await readFile(`${directory}/token`, "utf8")).trim();
     return { headers: { Authorization: `Bearer ${token}` } };

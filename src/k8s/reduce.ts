@@ -1,5 +1,5 @@
 import type { KubernetesObject, ObjectMeta, StringMap } from "../core/kubernetes.ts";
-import { RECORD_ANNOTATION } from "../core/names.ts";
+import { POLICY_UID_LABEL, RECORD_ANNOTATION } from "../core/names.ts";
 
 /** Everything of Fairlead's own on an object starts with it: labels, the record. */
 const OWN_PREFIX = "fairlead.dev/";
@@ -27,6 +27,8 @@ function withoutManifest(annotations: StringMap): StringMap {
  */
 export function reduce(object: KubernetesObject): KubernetesObject {
   const { name, namespace, resourceVersion, deletionTimestamp, labels, annotations } = object.metadata ?? {};
+  // Of a route that Fairlead made, everything is needed to tell whose it is and to delete it.
+  if (labels?.[POLICY_UID_LABEL] !== undefined) return slim(object);
   const ownLabels = ownOnly(labels);
   const ownAnnotations =
     annotations?.[RECORD_ANNOTATION] === undefined ? ownOnly(annotations) : withoutManifest(annotations);

@@ -1,9 +1,20 @@
 import type { CompiledPolicy } from "../core/intent/policy.ts";
-import type { KubernetesObject } from "../core/kubernetes.ts";
-import { CORE_GROUP, FAIRLEAD_GROUP, MODE_LABEL, TARGET_KINDS, type TargetKind } from "../core/names.ts";
+import { type KubernetesObject, labelsOf } from "../core/kubernetes.ts";
+import {
+  CORE_GROUP,
+  FAIRLEAD_GROUP,
+  GATEWAY_HTTP_ROUTE,
+  MANAGED_BY,
+  MANAGED_BY_LABEL,
+  MODE_LABEL,
+  POLICY_UID_LABEL,
+  TARGET_KINDS,
+  type TargetKind,
+} from "../core/names.ts";
 import type { NamespaceInfo, ServiceProfileInfo, TargetKey, World, WorldDefaults } from "../core/world.ts";
 import { type KubernetesClient, type ResourceRef, resourcePath } from "./client.ts";
 import { NamespacedMap, TargetIndex, targetKeyOf } from "./namespaced.ts";
+import { PolicyIndex, type PolicyNews } from "./policies.ts";
 import { type Clock, describeError, type Logger, type Random, systemClock } from "./ports.ts";
 import { ProfileIndex, toServiceProfile } from "./profiles.ts";
 import { reduce, sameStrings, slim } from "./reduce.ts";
@@ -12,10 +23,18 @@ import { ResourceWatch } from "./watch.ts";
 import { WATCH_TUNING, type WatchHandler, type WatchTuning } from "./watch-options.ts";
 
 export interface Change {
-  readonly type: "policy" | "namespace" | "target" | "serviceProfile";
+  /**
+   * `policy`: other settings are in force in the namespace; `policyObject`: a policy was written, be it only its
+   * status; `policyRevision`: a stored revision of a policy came, changed or went.
+   */
+  readonly type: "policy" | "policyObject" | "policyRevision" | "namespace" | "target" | "serviceProfile";
   readonly namespace: string;
   /** Only with `target`. */
   readonly key?: TargetKey;
+  /** Of the policy; only with `policyObject`. */
+  readonly name?: string;
+  /** Of the policy; only with `policyRevision`. */
+  readonly policyUid?: string;
 }
 
 export interface StoreOptions {
@@ -24,6 +43,8 @@ export interface StoreOptions {
   /** core/intent/policy.ts; a policy that it refuses is not part of the world. */
   readonly compilePolicy: (object: KubernetesObject) => { readonly policy: CompiledPolicy | undefined };
   readonly log: Logger;
+  /** Watch the stored revisions of policies too: the controller does, admission does not. */
+  readonly watchRevisions?: boolean;
   readonly tuning?: Partial<WatchTuning>;
   readonly clock?: Clock;
   readonly random?: Random;
@@ -42,6 +63,7 @@ export interface WatchState {
 
 const NAMESPACES: ResourceRef = { group: CORE_GROUP, resource: "namespaces" };
 const POLICIES: ResourceRef = { group: FAIRLEAD_GROUP, resource: "resiliencepolicies" };
+const CONTROLLER_REVISIONS: ResourceRef = { group: "apps", resource: "controllerrevisions" };
 const SERVICE_PROFILES: ResourceRef = { group: "linkerd.io", resource: "serviceprofiles" };
 
 /** The world in memory, fed by one cluster-wide watch a kind. Everything read from it is immutable. */
@@ -49,7 +71,8 @@ export class ClusterStore implements World {
   readonly defaults: WorldDefaults;
   readonly #options: StoreOptions;
   readonly #namespaces = new Map<string, NamespaceInfo>();
-  readonly #policies = new NamespacedMap<CompiledPolicy>();
+  readonly #policies = new PolicyIndex();
+  readonly #revisions = new NamespacedMap<KubernetesObject>();
   readonly #targets = new TargetIndex();
   readonly #profiles = new ProfileIndex();
   readonly #listeners = new Set<(change: Change) => void>();
@@ -85,6 +108,7 @@ export class ClusterStore implements World {
         set: (object) => this.#setPolicy(object),
         delete: (namespace, name) => this.#deletePolicy(namespace, name),
       }),
+      ...(options.watchRevisions ? [this.#watchRevisions()] : []),
       this.#watch(SERVICE_PROFILES, {
         set: (object) => {
           const profile = toServiceProfile(object);
@@ -143,7 +167,36 @@ export class ClusterStore implements World {
   }
 
   policiesIn(namespace: string): readonly CompiledPolicy[] {
-    return this.#policies.list(namespace);
+    return this.#policies.compiledIn(namespace);
+  }
+
+  /** What of a policy is in force; undefined while it is refused or being deleted. */
+  compiledPolicy(namespace: string, name: string): CompiledPolicy | undefined {
+    return this.#policies.compiled(namespace, name);
+  }
+
+  /** A policy as it is stored, with its status, also when it is refused or being deleted. */
+  policyObject(namespace: string, name: string): KubernetesObject | undefined {
+    return this.#policies.object(namespace, name);
+  }
+
+  policyObjectsIn(namespace: string): readonly KubernetesObject[] {
+    return this.#policies.objectsIn(namespace);
+  }
+
+  policyObjects(): Iterable<KubernetesObject> {
+    return this.#policies.objects();
+  }
+
+  /** The HTTPRoutes of a namespace, and more; undefined where the API server serves none. */
+  routesIn(namespace: string): readonly KubernetesObject[] | undefined {
+    const isServed = this.#targetWatches.get(GATEWAY_HTTP_ROUTE)?.version !== undefined;
+    return isServed ? this.#targets.in(namespace) : undefined;
+  }
+
+  /** Stored revisions of the policies of a namespace; empty unless they are watched. */
+  revisionsIn(namespace: string): readonly KubernetesObject[] {
+    return this.#revisions.list(namespace);
   }
 
   target(key: TargetKey): KubernetesObject | undefined {
@@ -176,9 +229,31 @@ export class ClusterStore implements World {
     return [this.#namespaceWatch, ...this.#targetWatches.values(), ...this.#otherWatches];
   }
 
-  #watch(resource: ResourceRef, handler: WatchHandler): ResourceWatch {
+  #watch(resource: ResourceRef, handler: WatchHandler, labelSelector?: string): ResourceWatch {
     const { client, log, tuning, clock, random } = this.#options;
-    return new ResourceWatch({ client, resource, handler, log, tuning, clock, random });
+    return new ResourceWatch({ client, resource, labelSelector, handler, log, tuning, clock, random });
+  }
+
+  #watchRevisions(): ResourceWatch {
+    const emit = (object: KubernetesObject | undefined): void => {
+      const policyUid = object && labelsOf(object)[POLICY_UID_LABEL];
+      if (policyUid === undefined) return;
+      this.#emit({ type: "policyRevision", namespace: object?.metadata?.namespace ?? "", policyUid });
+    };
+    const handler: WatchHandler = {
+      set: (object) => {
+        const { namespace = "", name = "" } = object.metadata ?? {};
+        const stored = slim(object);
+        this.#revisions.set(namespace, name, stored);
+        emit(stored);
+      },
+      delete: (namespace, name) => {
+        const gone = this.#revisions.get(namespace, name);
+        this.#revisions.delete(namespace, name);
+        emit(gone);
+      },
+    };
+    return this.#watch(CONTROLLER_REVISIONS, handler, `${MANAGED_BY_LABEL}=${MANAGED_BY}`);
   }
 
   #optedIn(namespace: string): boolean {
@@ -187,11 +262,12 @@ export class ClusterStore implements World {
   }
 
   #setNamespace(object: KubernetesObject): void {
-    const { name = "", labels = {}, annotations = {} } = slim(object).metadata ?? {};
-    const before = this.#namespaces.get(name);
-    if (before && sameStrings(before.labels, labels) && sameStrings(before.annotations, annotations)) return;
+    const { name = "", labels = {}, annotations = {}, deletionTimestamp } = slim(object).metadata ?? {};
+    const terminating = deletionTimestamp !== undefined;
+    const info = { name, labels, annotations, terminating };
+    if (sameNamespace(this.#namespaces.get(name), info)) return;
     const wasIn = this.#optedIn(name);
-    this.#namespaces.set(name, { name, labels, annotations });
+    this.#namespaces.set(name, info);
     this.#afterNamespace(name, wasIn);
   }
 
@@ -250,14 +326,16 @@ export class ClusterStore implements World {
 
   #setPolicy(object: KubernetesObject): void {
     const { namespace = "", name = "" } = object.metadata ?? {};
-    const { policy } = this.#compile(slim(object));
-    if (policy === undefined) this.#policies.delete(namespace, name);
-    else this.#policies.set(namespace, name, policy);
-    this.#emit({ type: "policy", namespace });
+    this.#tellPolicy(this.#policies.set(object, this.#compile(slim(object)).policy), namespace, name);
   }
 
   #deletePolicy(namespace: string, name: string): void {
-    if (this.#policies.delete(namespace, name)) this.#emit({ type: "policy", namespace });
+    this.#tellPolicy(this.#policies.delete(namespace, name), namespace, name);
+  }
+
+  #tellPolicy(news: PolicyNews, namespace: string, name: string): void {
+    if (news === "compiled") this.#emit({ type: "policy", namespace });
+    this.#emit({ type: "policyObject", namespace, name });
   }
 
   /** A compiler that throws must not leave the earlier policy in force. */
@@ -280,4 +358,9 @@ export class ClusterStore implements World {
       }
     }
   }
+}
+
+function sameNamespace(a: NamespaceInfo | undefined, b: NamespaceInfo): boolean {
+  if (a === undefined || a.terminating !== b.terminating) return false;
+  return sameStrings(a.labels, b.labels) && sameStrings(a.annotations, b.annotations);
 }

@@ -41,6 +41,8 @@ export const WATCH_TUNING: WatchTuning = {
 export interface WatchOptions {
   readonly client: KubernetesClient;
   readonly resource: ResourceRef;
+  /** Only objects with these labels. */
+  readonly labelSelector?: string | undefined;
   readonly handler: WatchHandler;
   readonly log: Logger;
   readonly tuning?: Partial<WatchTuning> | undefined;

@@ -150,6 +150,7 @@ export class ResourceWatch {
     this.counters.lists += 1;
     const seen = new Set<string>();
     const resourceVersion = await this.#options.client.list(resourcePath({ ...this.resource, version }), {
+      query: { labelSelector: this.#options.labelSelector },
       signal: this.#attempt.signal,
       timeoutMs: this.#tuning.listTimeoutMs,
       onPage: (items, first) => {
@@ -173,6 +174,7 @@ export class ResourceWatch {
           watch: true,
           allowWatchBookmarks: true,
           resourceVersion,
+          labelSelector: this.#options.labelSelector,
           timeoutSeconds: Math.floor(this.#tuning.timeoutSecondsMin * (1 + this.#random())),
         },
         signal: this.#attempt.signal,

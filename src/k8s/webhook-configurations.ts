@@ -89,6 +89,28 @@ export class WebhookConfigurations {
     });
   }
 
+  /** Writes our path where another tool keeps the bundles. True when something was written. */
+  async setPaths(): Promise<boolean> {
+    let changed = false;
+    for (const [position, resource] of RESOURCES.entries()) {
+      const object = await this.#read(resource);
+      const operations = (object?.webhooks ?? []).flatMap((webhook, index) =>
+        this.#pointsHere(webhook, position)
+          ? []
+          : [{ op: "add", path: `/webhooks/${index}/clientConfig/service/path`, value: this.#pathOf(resource) }],
+      );
+      if (object === undefined || operations.length === 0) continue;
+      await this.#client.patchVersion({
+        path: this.#path(resource),
+        resourceVersion: object.metadata?.resourceVersion,
+        operations,
+        query: { fieldManager: FIELD_MANAGER },
+      });
+      changed = true;
+    }
+    return changed;
+  }
+
   /** A URL is written by `register` alone. */
   #pointsHere({ clientConfig }: StoredWebhook, index: number): boolean {
     return clientConfig?.service === undefined || clientConfig.service.path === this.#pathOf(RESOURCES[index] ?? "");

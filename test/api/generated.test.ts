@@ -4,7 +4,8 @@ import * as z from "zod";
 import { TARGET_GROUPS } from "../../src/api/v1alpha1/common.ts";
 import { TARGET_KINDS } from "../../src/core/names.ts";
 import { GENERATED, staleFiles } from "../../src/gen/all.ts";
-import { chartTemplate, renderChartCrd, renderCrds } from "../../src/gen/crd.ts";
+import { chartTemplate } from "../../src/gen/chart.ts";
+import { renderChartCrd, renderCrds } from "../../src/gen/crd.ts";
 import { convert, structuralSchema } from "../../src/gen/structural.ts";
 
 describe("generated files", () => {

@@ -34,8 +34,9 @@ describe("loadCluster()", () => {
     const token = join(directory, "token");
     await writeFile(join(directory, "ca.crt"), controlPlane.caPem);
     await writeFile(token, "outdated\n");
-    const env = { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port };
-    const client = new KubernetesClient(await loadCluster({ env, serviceAccountDir: directory }));
+    const address = { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port };
+    const env = { ...address, KUBERNETES_SERVICE_ACCOUNT_DIR: directory };
+    const client = new KubernetesClient(await loadCluster({ env }));
     await expect(client.get("/version")).rejects.toMatchObject({ name: "ApiError", status: 401 });
     await writeFile(token, `${await newToken()}\n`);
     expect(await client.get("/version")).toHaveProperty("gitVersion");

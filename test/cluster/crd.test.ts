@@ -60,6 +60,10 @@ describe("the CRD", () => {
       "rp.spec.targetSelector",
       "rp.spec.circuitBreaker",
       "rp.spec.timeout",
+      "rp.spec.routes",
+      "rp.spec.routes.matches",
+      "rp.spec.routes.matches.path",
+      "rp.spec.routes.matches.headers",
       "rp.status",
     ]) {
       expect(await kubectl(["explain", path])).not.toContain("<no description>");

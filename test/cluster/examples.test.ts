@@ -45,6 +45,13 @@ const ADMITTED: readonly Example[] = [
     findings: [],
   },
   {
+    name: "routes.yaml",
+    settings: {
+      "service warehouse/stock": { "timeout.linkerd.io/request": "2000ms", "timeout.linkerd.io/idle": "1000ms" },
+    },
+    findings: [],
+  },
+  {
     name: "timeouts",
     settings: {
       "service search/catalog": {
@@ -155,10 +162,10 @@ describe.each(ADMITTED)("examples/$name", ({ name, settings, findings }) => {
   });
 
   test("changes nothing when it is applied again", async () => {
-    await fairlead.resync.idle();
+    await fairlead.work.current?.idle();
     const before = await Promise.all(Object.keys(settings).map(metadataOf));
     await kubectl(cluster, ["apply", "-f", join(EXAMPLES, name)]);
-    await fairlead.resync.idle();
+    await fairlead.work.current?.idle();
     const after = await Promise.all(Object.keys(settings).map(metadataOf));
     expect(after.map(settingsAndLabels)).toEqual(before.map(settingsAndLabels));
   });

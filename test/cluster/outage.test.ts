@@ -11,6 +11,7 @@ import { ApiError } from "../../src/k8s/api-error.ts";
 import { KubernetesClient, resourcePath } from "../../src/k8s/client.ts";
 import { loadCluster } from "../../src/k8s/config.ts";
 import type { Fairlead } from "../../src/main.ts";
+import { kubeconfigOf } from "./rights.ts";
 import { kubectl, ROOT, startClusterWithCrds, startInProcess } from "./support.ts";
 
 /** A pair of writes to each server every so often: far more than people and GitOps tools do. */
@@ -192,7 +193,7 @@ describe("with the webhook killed", () => {
         "--operations-port",
         String(operationsPort),
         "--kubeconfig",
-        cluster.kubeconfigPath,
+        await kubeconfigOf(cluster, "fairlead"),
       ],
       { logPath: join(cluster.directory, "fairlead.log") },
     );

@@ -15,6 +15,7 @@ import {
 } from "../../src/dev/control-plane/control-plane.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
 import { ApiError } from "../../src/k8s/api-error.ts";
+import { isNotFound } from "../../src/k8s/apply.ts";
 import { KubernetesClient, resourcePath } from "../../src/k8s/client.ts";
 import { loadCluster } from "../../src/k8s/config.ts";
 import { targetKeyOf } from "../../src/k8s/namespaced.ts";
@@ -120,6 +121,18 @@ export class Session {
     await waitFor("the API server to ask Fairlead", async () => (await this.#isMutated()) && this.#isValidated());
   }
 
+  /** Ends Fairlead as a crash would leave it: registered, and not answering. {@link restart} brings it back. */
+  async stopFairlead(): Promise<void> {
+    await this.#fairlead?.stop();
+    this.#fairlead = undefined;
+  }
+
+  /** From now on the API server injects nothing; the controller runs on. {@link restart} brings the webhook back. */
+  async removeMutatingWebhook(): Promise<void> {
+    await this.kubectl("delete mutatingwebhookconfiguration fairlead");
+    await waitFor("the API server to ask Fairlead no longer", async () => !(await this.#isMutated()));
+  }
+
   /** A label that only Fairlead may write is taken off again. */
   async #isMutated(): Promise<boolean> {
     const forged = service(PROBE, "probe", { labels: { [REVISION_LABEL]: "0" } });
@@ -215,8 +228,8 @@ export class Session {
   /** Waits until Fairlead has seen all that the API server holds of a namespace, and has nothing left to do there. */
   async settled(namespace: string): Promise<void> {
     await waitFor(`Fairlead to be in step with namespace ${namespace}`, async () => {
-      const { store, resync } = this.fairlead;
-      const quiet = (): boolean => resync.depth === 0 && !store.isFilling(namespace);
+      const { store, work } = this.fairlead;
+      const quiet = (): boolean => work.current?.dirtyTargets === 0 && !store.isFilling(namespace);
       return quiet() && (await this.#storeIsInStep(namespace)) && quiet();
     });
   }
@@ -241,7 +254,12 @@ export class Session {
 
   async #list(ref: Parameters<typeof resourcePath>[0]): Promise<readonly KubernetesObject[]> {
     const objects: KubernetesObject[] = [];
-    await this.client.list(resourcePath(ref), { onPage: (items) => objects.push(...items) });
+    try {
+      await this.client.list(resourcePath(ref), { onPage: (items) => objects.push(...items) });
+    } catch (error) {
+      // A kind whose CRD is gone has no objects.
+      if (!isNotFound(error)) throw error;
+    }
     return objects;
   }
 

@@ -9,6 +9,7 @@ import {
 import { gatewayApiCrdPaths, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
 import { localServeConfig } from "../../src/dev/local-serve-config.ts";
 import { type Fairlead, startFairlead } from "../../src/main.ts";
+import { kubeconfigOf } from "./rights.ts";
 
 export const ROOT = join(import.meta.dirname, "..", "..");
 export const FAIRLEAD_CRDS = join(ROOT, "webhook-config", "crds.yaml");
@@ -26,13 +27,14 @@ export function serveConfig(
   return { ...localServeConfig(controlPlane.kubeconfigPath), ...overrides };
 }
 
-/** Fairlead inside the test process. `FAIRLEAD_TEST_LOG=debug` shows what it says. */
-export function startInProcess(
-  controlPlane: Pick<ControlPlane, "kubeconfigPath">,
+/** Fairlead inside the test process, with the rights of the chart. `FAIRLEAD_TEST_LOG=debug` shows what it says. */
+export async function startInProcess(
+  controlPlane: ControlPlane,
   overrides: Partial<ServeConfig> = {},
 ): Promise<Fairlead> {
+  const kubeconfigPath = await kubeconfigOf(controlPlane, "fairlead");
   return startFairlead(
-    serveConfig(controlPlane, overrides),
+    serveConfig({ kubeconfigPath }, overrides),
     pino({ level: process.env["FAIRLEAD_TEST_LOG"] ?? "silent" }),
   );
 }

@@ -40,6 +40,7 @@ function replica(secrets: CertificatesOptions["secrets"]) {
     configurations: { bundles: async () => [] } as unknown as CertificatesOptions["configurations"],
     names: ["localhost"],
     log: pino({ level: "silent" }),
+    mayWrite: () => true,
     nowMs: Date.now,
     onServed: (certificate) => served.push(certificate.certPem),
     onSettled: () => undefined,

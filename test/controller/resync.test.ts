@@ -1,13 +1,23 @@
 import { describe, expect, test, vi } from "vitest";
+import type { Telemetry } from "../../src/controller/ports.ts";
 import { Resync, type ResyncOptions } from "../../src/controller/resync.ts";
 import type { TargetPlan } from "../../src/core/admission/plan.ts";
-import type { Action } from "../../src/core/action.ts";
-import type { KubernetesObject } from "../../src/core/kubernetes.ts";
+import type { TargetAction } from "../../src/core/action.ts";
+import { type KubernetesObject, labelsOf } from "../../src/core/kubernetes.ts";
+import { REVISION_LABEL } from "../../src/core/names.ts";
 import type { TargetKey } from "../../src/core/world.ts";
 import { ApiError } from "../../src/k8s/api-error.ts";
 import type { Clock, Logger } from "../../src/k8s/ports.ts";
+import type { PolicyEvent } from "../../src/k8s/events.ts";
 import type { Change } from "../../src/k8s/store.ts";
 
+const NO_TELEMETRY: Telemetry = {
+  reconciled: () => {},
+  drift: () => {},
+  wrote: () => {},
+  policyTrace: () => "",
+  span: () => ({ end: () => {} }),
+};
 const SILENT: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const WEB: TargetKey = { group: "", kind: "Service", namespace: "shop", name: "web" };
 const API: TargetKey = { group: "", kind: "Service", namespace: "shop", name: "api" };
@@ -45,9 +55,15 @@ function service(key: TargetKey): KubernetesObject {
   return { apiVersion: "v1", kind: "Service", metadata: { ...key, resourceVersion: "1" } };
 }
 
+function labelled(revision: string): KubernetesObject {
+  const object = service(WEB);
+  return { ...object, metadata: { ...object.metadata, labels: { [REVISION_LABEL]: revision } } };
+}
+
 interface Setting {
+  readonly admissionLagMs?: number;
   readonly plan?: (key: TargetKey) => TargetPlan | undefined;
-  readonly answer?: (action: Action, attempt: number) => KubernetesObject;
+  readonly answer?: (action: TargetAction, attempt: number) => KubernetesObject;
   readonly filling?: Set<string>;
   /** Namespaces that the store does not know yet. */
   readonly unknown?: Set<string>;
@@ -57,7 +73,8 @@ function harness(setting: Setting = {}) {
   const live = new Map([WEB, API, OTHER].map((key) => [`${key.namespace}/${key.name}`, service(key)]));
   const listeners = new Set<(change: Change) => void>();
   const planned: string[] = [];
-  const written: Action[] = [];
+  const written: TargetAction[] = [];
+  const events: PolicyEvent[] = [];
   const clock = new Timers();
   const sync = Promise.withResolvers<void>();
   const store: Partial<ResyncOptions["store"]> = {
@@ -65,6 +82,7 @@ function harness(setting: Setting = {}) {
     target: (key) => live.get(`${key.namespace}/${key.name}`),
     targetsIn: (namespace) => [...live.values()].filter((object) => object.metadata?.namespace === namespace),
     allTargets: () => live.values(),
+    policyObject: () => undefined,
     isFilling: (namespace) => setting.filling?.has(namespace) ?? false,
     whenSynced: () => sync.promise,
     onChange: (listener) => {
@@ -84,19 +102,24 @@ function harness(setting: Setting = {}) {
       planned.push(`${key.namespace}/${key.name}`);
       return setting.plan?.(key);
     },
+    events: { emit: (event) => void events.push(event) },
+    telemetry: NO_TELEMETRY,
+    onFailureChange: () => {},
     log: SILENT,
     fullPassMs: 1_000,
+    admissionLagMs: setting.admissionLagMs ?? 0,
     clock,
     random: () => 0,
   });
   const change = (event: Change): void => {
     for (const listener of listeners) listener(event);
   };
-  return { resync, live, planned, written, clock, change, synced: () => sync.resolve(), listeners };
+  return { resync, live, planned, written, events, clock, change, synced: () => sync.resolve(), listeners };
 }
 
-const LABEL = { kind: "label", target: WEB, resourceVersion: "1", value: "abc" } as const satisfies Action;
-const PATCH: Action = { kind: "patch", target: WEB, resourceVersion: "2", operations: [] };
+const CAUSE = { reason: "applied", policy: "p" } as const;
+const LABEL = { kind: "label", target: WEB, resourceVersion: "1", value: "abc" } as const satisfies TargetAction;
+const PATCH: TargetAction = { kind: "patch", target: WEB, resourceVersion: "2", operations: [] };
 
 function onlyWeb(plan: TargetPlan): NonNullable<Setting["plan"]> {
   return onlyWebBy(() => plan);
@@ -152,24 +175,70 @@ describe("Resync", () => {
   });
 
   test("writes what was planned, and nothing more when the answer is as wanted", async () => {
-    const { written, resync } = await started({ plan: onlyWeb({ first: LABEL, verify: () => undefined }) });
+    const { written, resync } = await started({ plan: onlyWeb({ ...CAUSE, first: LABEL, verify: () => undefined }) });
     expect(written).toEqual([LABEL]);
     expect(resync.counters).toMatchObject({ planned: 3, changed: 1, direct: 0, errors: 0 });
   });
 
   test("writes keys directly when the answer shows that the webhook did not act", async () => {
     const verify = (answer: KubernetesObject) => (answer.metadata?.resourceVersion === "1" ? PATCH : undefined);
-    const { written, resync } = await started({ plan: onlyWeb({ first: LABEL, verify }) });
+    const answer = (): KubernetesObject => labelled("abc");
+    const { written, resync } = await started({ plan: onlyWeb({ ...CAUSE, first: LABEL, verify }), answer });
     expect(written).toEqual([LABEL, PATCH]);
     expect(resync.counters).toMatchObject({ changed: 1, direct: 1 });
   });
 
+  test("asks again, and writes no keys, where the webhook answers with other settings than ours", async () => {
+    const verify = (answer: KubernetesObject) => (labelsOf(answer)[REVISION_LABEL] === "abc" ? undefined : PATCH);
+    const plan = onlyWeb({ ...CAUSE, first: LABEL, verify });
+    const answer = (_: TargetAction, attempt: number): KubernetesObject => labelled(attempt === 1 ? "old" : "abc");
+    const { written, resync, clock, synced } = harness({ plan, answer });
+    synced();
+    await resync.start();
+    // The first retry after half a tenth of a second: random is 0 here.
+    await vi.waitFor(() => expect(clock.set.some((timer) => timer.delayMs === 50)).toBe(true));
+    expect(written).toEqual([LABEL]);
+    expect(resync.failures).toEqual(new Map());
+    clock.fire(50);
+    await resync.idle();
+    expect(written).toEqual([LABEL, LABEL]);
+    expect(resync.counters).toMatchObject({ changed: 1, direct: 0 });
+  });
+
+  test("a webhook that stays behind is a failure that says so", async () => {
+    const plan = onlyWeb({ ...CAUSE, first: LABEL, verify: () => PATCH });
+    const { resync, clock, synced } = harness({ plan, answer: () => labelled("old") });
+    synced();
+    await resync.start();
+    await vi.waitFor(() => expect(clock.set.some((timer) => timer.delayMs === 50)).toBe(true));
+    clock.nowMs = 10_000;
+    clock.fire(50);
+    await vi.waitFor(() => expect(resync.failures.size).toBe(1));
+    expect([...resync.failures.values()][0]).toBe(
+      "Admission answers with other settings than those of the policies; the watch of one of its replicas is behind, " +
+        "see fairlead_world_staleness_seconds",
+    );
+  });
+
+  test("with a lag, a change of policies waits for the admission replicas", async () => {
+    const { resync, clock, planned, change } = await started({ admissionLagMs: 100 });
+    planned.length = 0;
+    change({ type: "policy", namespace: "shop" });
+    change({ type: "policy", namespace: "shop" });
+    expect(resync.depth).toBe(1);
+    await resync.idle();
+    expect(planned).toEqual([]);
+    clock.fire(100);
+    await resync.idle();
+    expect(planned.toSorted()).toEqual(["shop/api", "shop/web"]);
+  });
+
   test("a target that is gone is done; a target that has changed is planned anew after a pause", async () => {
-    const fail = (status: number) => (_: Action, attempt: number) => {
+    const fail = (status: number) => (_: TargetAction, attempt: number) => {
       if (attempt === 1) throw new ApiError({ status, reason: "", message: "no" });
       return service(WEB);
     };
-    const plan = onlyWeb({ first: LABEL, verify: () => undefined });
+    const plan = onlyWeb({ ...CAUSE, first: LABEL, verify: () => undefined });
     const gone = await started({ plan, answer: fail(404) });
     expect(gone.written).toHaveLength(1);
 
@@ -186,7 +255,7 @@ describe("Resync", () => {
 
   test("against a tool that undoes every write it stops after five, and tries again after half a minute", async () => {
     const { written, resync, change, clock } = await started({
-      plan: onlyWeb({ first: LABEL, verify: () => undefined }),
+      plan: onlyWeb({ ...CAUSE, first: LABEL, verify: () => undefined }),
     });
     const undone = async (): Promise<void> => {
       change({ type: "target", namespace: "shop", key: WEB });
@@ -205,7 +274,7 @@ describe("Resync", () => {
   test("writes that differ follow each other without a pause", async () => {
     let count = 0;
     const { written, resync, change } = await started({
-      plan: onlyWebBy(() => ({ first: { ...LABEL, value: `${(count += 1)}` }, verify: () => undefined })),
+      plan: onlyWebBy(() => ({ ...CAUSE, first: { ...LABEL, value: `${(count += 1)}` }, verify: () => undefined })),
     });
     for (let times = 0; times < 20; times += 1) {
       change({ type: "target", namespace: "shop", key: WEB });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { lower } from "../../src/core/intent/policy.ts";
+import { lower } from "../../src/core/intent/lower.ts";
 import type { KubernetesObject, StringMap } from "../../src/core/kubernetes.ts";
 import { acceptsValue, groupOfKey, isFamilyKey, meshOf } from "../../src/core/mesh/all.ts";
 import { compileForLinkerd } from "../../src/core/mesh/linkerd/compile.ts";

@@ -82,12 +82,17 @@ test("every case keeps the contract of docs/review.md", () => {
   }
 });
 
-test("every code but FL505 has a case", () => {
+test("every code has a case but those that no review can show", () => {
   const seen = new Set(
     CASES.flatMap((name) => reviewCase(join(ROOT, name)).flatMap(({ result }) => result.findings)).map(
       ({ code }) => code,
     ),
   );
-  // FL505 needs an object that passed the mutating webhook of another moment: decide-update.test.ts has it.
-  expect(Object.keys(FINDINGS).filter((code) => !(seen as ReadonlySet<string>).has(code))).toEqual(["FL505"]);
+  // FL316 needs a policy that was there before its Service had a route, FL319 a cluster: routes.test.ts and
+  // plan-routes.test.ts. FL505 needs an object that passed the mutating webhook of another moment: decide-update.test.ts.
+  expect(Object.keys(FINDINGS).filter((code) => !(seen as ReadonlySet<string>).has(code))).toEqual([
+    "FL316",
+    "FL319",
+    "FL505",
+  ]);
 });

@@ -4,7 +4,7 @@ import { NESTING_MAX_LEVELS } from "../../src/http/decode.ts";
 import { answer } from "../../src/http/admission.ts";
 import type { AdmissionRequest } from "../../src/core/admission/review.ts";
 import type { Finding } from "../../src/core/finding.ts";
-import { bytes, rig, serviceReview, UID, verdict } from "./support.ts";
+import { call, rig, serviceReview, UID, verdict } from "./support.ts";
 
 const FIX = "send the AdmissionReview as kube-apiserver builds it";
 const DENY: Finding = { code: "FL101", severity: "deny", path: "spec", message: "m", fix: "f" };
@@ -26,7 +26,7 @@ function nested(levels: number): string {
 describe("answer() encodes", () => {
   test("an unchanged object on the mutating door", () => {
     const { deps } = rig();
-    expect(answer("mutate", bytes(serviceReview()), deps)).toEqual({
+    expect(answer("mutate", call(serviceReview()), deps)).toEqual({
       status: 200,
       body: `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"${UID}","allowed":true}}`,
     });
@@ -36,7 +36,7 @@ describe("answer() encodes", () => {
     const patch = [{ op: "add" as const, path: "/metadata/annotations/é~1x", value: "1" }];
     const { deps } = rig(() => verdict({ allowed: false, message: "no", patch }));
     const encoded = Buffer.from(JSON.stringify(patch)).toString("base64");
-    expect(answer("mutate", bytes(serviceReview()), deps).body).toBe(
+    expect(answer("mutate", call(serviceReview()), deps).body).toBe(
       `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"${UID}","allowed":true,` +
         `"patchType":"JSONPatch","patch":"${encoded}"}}`,
     );
@@ -44,7 +44,7 @@ describe("answer() encodes", () => {
 
   test("a denial with warnings on the validating door", () => {
     const { deps } = rig(() => verdict({ allowed: false, message: 'found "1"\nwanted 2', warnings: ["w1", "w2"] }));
-    expect(answer("validate", bytes(serviceReview()), deps)).toEqual({
+    expect(answer("validate", call(serviceReview()), deps)).toEqual({
       status: 200,
       body:
         `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"${UID}","allowed":false,` +
@@ -54,7 +54,7 @@ describe("answer() encodes", () => {
 
   test("no patch on the validating door", () => {
     const { deps } = rig(() => verdict({ patch: [{ op: "remove", path: "/x" }] }));
-    expect(answer("validate", bytes(serviceReview()), deps).body).not.toContain("patch");
+    expect(answer("validate", call(serviceReview()), deps).body).not.toContain("patch");
   });
 
   test.each([
@@ -64,7 +64,7 @@ describe("answer() encodes", () => {
     const { deps } = rig(() => {
       throw new Error("not to be called");
     });
-    const { status, body } = answer("validate", bytes(serviceReview(overrides)), deps);
+    const { status, body } = answer("validate", call(serviceReview(overrides)), deps);
     expect([status, JSON.parse(body).response]).toEqual([200, { uid: UID, allowed: true }]);
   });
 });
@@ -100,7 +100,7 @@ describe("answer() refuses with 400", () => {
   test.each(cases)("and a Status for %s", (_name, body, problem) => {
     const { deps } = rig();
     const message = `Cannot read the AdmissionReview: ${problem}; ${FIX}`;
-    expect(answer("validate", bytes(body), deps)).toEqual({
+    expect(answer("validate", call(body), deps)).toEqual({
       status: 400,
       body: JSON.stringify({
         kind: "Status",
@@ -207,7 +207,7 @@ describe("answer() refuses with 400", () => {
   test.each(withUid)("and the uid for %s", (_name, body, problem) => {
     const { deps } = rig();
     const message = `Cannot read the AdmissionReview: ${problem}; ${FIX}`;
-    expect(answer("mutate", bytes(body), deps)).toEqual({
+    expect(answer("mutate", call(body), deps)).toEqual({
       status: 400,
       body:
         `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{"uid":"${UID}","allowed":false,` +
@@ -223,7 +223,7 @@ describe("answer() hands the core", () => {
       seen = request;
       return verdict({});
     });
-    expect(answer("validate", bytes(body), deps).status).toBe(200);
+    expect(answer("validate", call(body), deps).status).toBe(200);
     if (seen === undefined) throw new Error("decide was not called");
     return seen;
   }
@@ -296,7 +296,7 @@ describe("answer() records", () => {
     const { deps, lines } = rig(() => {
       throw new Error("found top-secret in the object");
     });
-    const { status, body } = answer("validate", bytes(serviceReview()), deps);
+    const { status, body } = answer("validate", call(serviceReview()), deps);
     expect([status, JSON.parse(body).response]).toEqual([
       500,
       {
@@ -324,14 +324,14 @@ describe("answer() records", () => {
     ["a denial", "validate", { allowed: false, findings: [DENY] }, "info"],
   ] as const)("%s on the door %s: %j at level %s", (...[, door, overrides, level]) => {
     const { deps, lines } = rig(() => verdict(overrides));
-    answer(door, bytes(serviceReview()), deps);
+    answer(door, call(serviceReview()), deps);
     expect(lines.map((line) => line["level"])).toEqual([level]);
   });
 
   test("one line and one count a request", async () => {
     const { deps, lines } = rig(() => verdict({ allowed: false, message: "no", findings: [DENY], mode: "enforce" }));
-    answer("validate", bytes(serviceReview()), deps);
-    answer("validate", bytes("{"), deps);
+    answer("validate", call(serviceReview()), deps);
+    answer("validate", call("{"), deps);
     expect(lines[0]).toMatchObject({
       level: "info",
       msg: "review",
@@ -359,7 +359,7 @@ describe("answer() records", () => {
   test("kinds it does not know as other", async () => {
     const { deps } = rig();
     for (const kind of ["A", "B", "Service"]) {
-      answer("mutate", bytes(serviceReview({ kind: { group: "example.com", kind } })), deps);
+      answer("mutate", call(serviceReview({ kind: { group: "example.com", kind } })), deps);
     }
     expect(await deps.metrics.registry.metrics()).toContain(
       'kind="other",operation="CREATE",mode="none",decision="unchanged"} 3',

@@ -18,11 +18,6 @@ beforeEach(async () => {
     host: "127.0.0.1",
     readiness,
     metrics: createMetrics({
-      resync: () => ({
-        targets: { planned: 0, changed: 0, direct: 0, error: 0 },
-        writes: { applied: 0, conflict: 0, failed: 0, rejected: 0 },
-        waiting: 0,
-      }),
       knownKinds: [],
       stalenessSeconds,
       certificateNotAfterMs: () => NOW_MS + 90_000,

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
+import type { Call } from "../../src/http/admission.ts";
 import { selfReview } from "../../src/http/self-review.ts";
 
-const OPTIONS = { host: "127.0.0.1", port: 1, pathSecret: "a".repeat(32), caPem: "" };
+const OPTIONS = { serverName: "localhost", host: "127.0.0.1", port: 1, pathSecret: "a".repeat(32), caPem: "" };
 
 test("a port that does not answer is an error that says what was tried", async () => {
   await expect(selfReview(OPTIONS)).rejects.toThrow(/^Cannot serve: the self-review failed: .*ECONNREFUSED/);
@@ -12,7 +13,7 @@ test.each([
   [500, "Cannot serve: the self-review was answered with HTTP 500, wanted 200"],
 ])("in process, an answer of %i", async (status, message) => {
   const asked: string[] = [];
-  const inProcess = (door: string, body: Buffer) => {
+  const inProcess = (door: string, { body }: Call) => {
     asked.push(`${door} ${(JSON.parse(body.toString()) as { kind: string }).kind}`);
     return { status, body: "{}" };
   };

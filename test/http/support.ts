@@ -1,6 +1,7 @@
+import { NO_TRACING } from "../../src/observe/tracing.ts";
 import { Buffer } from "node:buffer";
 import forge from "node-forge";
-import { type AdmissionDeps, answer } from "../../src/http/admission.ts";
+import { type AdmissionDeps, answer, type Call } from "../../src/http/admission.ts";
 import { ALLOWED, type Verdict } from "../../src/core/admission/review.ts";
 import type { World } from "../../src/core/world.ts";
 import { createAuthority, type PemPair, signLeaf } from "../../src/controller/certificate-material.ts";
@@ -60,6 +61,17 @@ export function serviceReview(overrides: Record<string, unknown> = {}): Record<s
   };
 }
 
+/** No traces, no controller. */
+export const UNTRACED = {
+  tracing: NO_TRACING,
+  traces: { policyTrace: NO_TRACING.policyTrace, traceOf: () => undefined },
+  controllerUser: "system:serviceaccount:fairlead:fairlead-controller",
+} as const;
+
+export function call(value: unknown): Call {
+  return { body: bytes(value) };
+}
+
 export function bytes(value: unknown): Buffer {
   return Buffer.from(typeof value === "string" ? value : JSON.stringify(value));
 }
@@ -69,11 +81,6 @@ export const NO_WORLD = {} as World;
 
 export function testMetrics(): Metrics {
   return createMetrics({
-    resync: () => ({
-      targets: { planned: 0, changed: 0, direct: 0, error: 0 },
-      writes: { applied: 0, conflict: 0, failed: 0, rejected: 0 },
-      waiting: 0,
-    }),
     knownKinds: [{ group: "", kind: "Service" }],
     stalenessSeconds: () => [["Service", 2]],
     certificateNotAfterMs: () => undefined,
@@ -95,7 +102,14 @@ export function rig(decide: AdmissionDeps["decide"] = () => ALLOWED): Rig {
     destination: { write: (line) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
   });
   return {
-    deps: { decide, world: NO_WORLD, log, metrics: testMetrics(), monotonicMs: () => performance.now() },
+    deps: {
+      decide,
+      world: NO_WORLD,
+      log,
+      metrics: testMetrics(),
+      monotonicMs: () => performance.now(),
+      ...UNTRACED,
+    },
     lines,
   };
 }
@@ -126,7 +140,7 @@ export async function startTestServer(
     port: 0,
     host: "127.0.0.1",
     pathSecret: SECRET,
-    answer: (door, body) => answer(door, body, deps),
+    answer: (door, call) => answer(door, call, deps),
     log: deps.log,
     metrics: deps.metrics,
     ...options,

@@ -2,10 +2,10 @@ import { Buffer } from "node:buffer";
 import { expect, test } from "vitest";
 import { answer } from "../../src/http/admission.ts";
 import { ALLOWED, type AdmissionRequest } from "../../src/core/admission/review.ts";
-import { testMetrics, NO_WORLD, serviceReview } from "../http/support.ts";
+import { testMetrics, NO_WORLD, UNTRACED, serviceReview } from "../http/support.ts";
 import { createLog } from "../../src/observe/log.ts";
 
-/** Design section 6: fuzz tests run at least this often and print their seed. */
+/** Fuzz tests run at least this often and print their seed. */
 const EXECUTIONS = 100_000;
 const SEED = Number(process.env["FUZZ_SEED"] ?? Date.now() % 2 ** 31);
 
@@ -134,11 +134,12 @@ test(`answer() survives ${EXECUTIONS} mutated reviews (FUZZ_SEED=${SEED})`, { ti
     log: createLog({ level: "silent", destination: { write: () => undefined } }).log,
     metrics: testMetrics(),
     monotonicMs: () => 0,
+    ...UNTRACED,
   };
   for (let execution = 0; execution < EXECUTIONS; execution += 1) {
     const body = mutate(random);
     const door = random(2) === 0 ? "mutate" : "validate";
-    const { status, body: text } = answer(door, body, deps);
+    const { status, body: text } = answer(door, { body }, deps);
     const told = JSON.parse(text) as { kind: string; response?: { uid: string } };
     // Comparing by hand: a matcher for each of 100,000 rounds would take most of the time.
     const uid = readableUid(body);

@@ -6,6 +6,7 @@ import { circuitBreaker } from "./circuit-breaker.ts";
 import { type TargetRef, targetRef, targetSelector } from "./common.ts";
 import { resiliencePolicyStatus } from "./resilience-policy-status.ts";
 import { retry } from "./retry.ts";
+import { routes } from "./routes.ts";
 import { timeout } from "./timeout.ts";
 
 export type { ApiProblem } from "../problem.ts";
@@ -20,6 +21,7 @@ const sections = {
   circuitBreaker: z.exactOptional(circuitBreaker),
   retry: z.exactOptional(retry),
   timeout: z.exactOptional(timeout),
+  routes: z.exactOptional(routes),
 };
 const SECTIONS = Object.keys(sections) as (keyof typeof sections)[];
 
@@ -92,6 +94,15 @@ export const resiliencePolicySpec = withRules(specFields, [
     found: (spec) => `circuitBreaker with a ${firstRoute(spec)?.kind} as target`,
     fix: "move circuitBreaker to a policy for the Service behind the route",
     path: "circuitBreaker",
+    reads: ["targetRefs"],
+  },
+  {
+    cel: "!has(self.routes) || !has(self.targetRefs) || self.targetRefs.all(ref, ref.kind == 'Service')",
+    holds: (spec) => spec.routes === undefined || firstRoute(spec) === undefined,
+    wanted: "routes for Services only",
+    found: (spec) => `routes with a ${firstRoute(spec)?.kind} as target`,
+    fix: "target the Service behind the route, or move its retry and timeout to the top of a policy for the route",
+    path: "routes",
     reads: ["targetRefs"],
   },
 ]).meta({

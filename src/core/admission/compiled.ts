@@ -17,6 +17,8 @@ export interface SectionInput {
   readonly mesh: MeshCompiler;
   readonly kind: TargetKind;
   readonly version: MeshVersion;
+  /** The section leaves the target and stands on generated routes: its groups ask for absence. */
+  readonly isMoved: boolean;
 }
 
 export interface CompiledSection extends SectionInput {
@@ -28,14 +30,15 @@ export interface CompiledSection extends SectionInput {
 const compiledSections = new WeakMap<CompiledPolicy, CompiledSection[]>();
 
 export function compileSection(input: SectionInput): CompiledSection {
-  const { policy, section, mesh, kind, version } = input;
+  const { policy, section, mesh, kind, version, isMoved } = input;
   let known = compiledSections.get(policy);
   if (known === undefined) compiledSections.set(policy, (known = []));
   for (const item of known) {
-    if (item.section === section && item.mesh === mesh && item.kind === kind && item.version === version) return item;
+    if (item.section !== section || item.isMoved !== isMoved) continue;
+    if (item.mesh === mesh && item.kind === kind && item.version === version) return item;
   }
   const settings = mesh.compile({ [section]: policy.intent[section] }, kind, version);
-  const groups = settings.groups.map((group) => ({ ...group, policy, mesh }));
+  const groups = settings.groups.map((group) => ({ ...group, policy, mesh, ...(isMoved && { annotations: {} }) }));
   const made = { ...input, groups, findings: deniedByMesh(settings.findings, policy) };
   known.push(made);
   return made;

@@ -1,12 +1,13 @@
 import { type Finding, finding, sortFindings } from "../finding.ts";
 import { compilePolicy, type CompiledPolicy } from "../intent/policy.ts";
-import { isAimedAt, resolvePrecedence } from "../intent/precedence.ts";
-import { groupOf, type KubernetesObject } from "../kubernetes.ts";
+import type { KubernetesObject } from "../kubernetes.ts";
 import { POLICY_TARGETS_CHECKED_MAX } from "../limits.ts";
 import { meshOf, meshOfPolicy } from "../mesh/all.ts";
 import type { MeshCompiler } from "../mesh/mesh.ts";
-import { CORE_GROUP, MODE_LABEL, targetKindOf, type TargetKind } from "../names.ts";
-import type { TargetKey, World } from "../world.ts";
+import { CORE_GROUP, MODE_LABEL, targetKindOf } from "../names.ts";
+import { type AimedTarget, precedenceWith, targetsOf } from "../policy/targets.ts";
+import { generatedRoutes } from "../routes/generate.ts";
+import type { World } from "../world.ts";
 import { ownedByController } from "./inject.ts";
 import { modeOf } from "./mode.ts";
 import { ALLOWED, type AdmissionRequest, type Verdict } from "./review.ts";
@@ -40,13 +41,14 @@ function withNamespace(object: KubernetesObject, namespace: string): KubernetesO
 /** What the mesh and the cluster make of a policy. */
 function inTheWorld(policy: CompiledPolicy, world: World): readonly Finding[] {
   const mesh = meshOfPolicy(policy.spec, meshOf(world.namespace(policy.namespace), world.defaults));
-  const targets = targetsOf(policy, world);
+  const targets = targetsOf(policy, world, POLICY_TARGETS_CHECKED_MAX);
   return [
     ...namespaceFindings(policy, world),
     ...meshFindings(policy, mesh, world),
-    ...targets.missing,
-    ...targets.found.flatMap((target) => targetFindings({ target, policy, mesh }, world)),
-    ...conflicts(policy, targets.aimed, world),
+    ...missingFindings(policy, targets),
+    ...targets.flatMap((target) => targetFindings({ target, policy, mesh }, world)),
+    ...conflicts(policy, targets, world),
+    ...generatedRoutes(policy, world, POLICY_TARGETS_CHECKED_MAX).findings,
   ];
 }
 
@@ -83,69 +85,26 @@ function meshFindings(policy: CompiledPolicy, mesh: MeshCompiler, world: World):
   );
 }
 
-interface FoundTarget {
-  readonly key: TargetKey;
-  readonly kind: TargetKind;
-  readonly object: KubernetesObject;
-  /** Where the policy names it. */
-  readonly path: string;
-}
-
-interface Targets {
-  readonly found: readonly FoundTarget[];
-  readonly missing: readonly Finding[];
-  /** Found ones, and missing ones as empty objects: two policies may compete for a Service that is still to come. */
-  readonly aimed: readonly { readonly key: TargetKey; readonly object: KubernetesObject }[];
-}
-
-function targetsOf(policy: CompiledPolicy, world: World): Targets {
-  return policy.spec.targetRefs === undefined ? selectedTargets(policy, world) : namedTargets(policy, world);
-}
-
-function namedTargets({ namespace, spec }: CompiledPolicy, world: World): Targets {
-  const found: FoundTarget[] = [];
-  const missing: Finding[] = [];
-  const aimed: Targets["aimed"][number][] = [];
-  for (const [index, ref] of (spec.targetRefs ?? []).entries()) {
-    const kind = targetKindOf(ref.group ?? CORE_GROUP, ref.kind);
-    if (kind === undefined) continue;
-    const key = { group: kind.group, kind: kind.kind, namespace, name: ref.name };
-    const object = world.target(key);
-    const path = `spec.targetRefs[${index}]`;
-    aimed.push({ key, object: object ?? {} });
-    if (object !== undefined) found.push({ key, kind, object, path });
-    else {
-      const message = `${ref.kind} ${namespace}/${ref.name} does not exist yet`;
-      missing.push(
-        finding("FL301", path, {
-          message,
-          fix: "create it, or correct the name; the policy applies as soon as it exists",
-        }),
-      );
-    }
+/** What is aimed at and is not there. */
+function missingFindings(policy: CompiledPolicy, targets: readonly AimedTarget[]): readonly Finding[] {
+  if (policy.spec.targetRefs === undefined && targets.length === 0) {
+    const message = `No Service in namespace ${policy.namespace} has these labels yet`;
+    const fix = "check the labels; the policy applies as soon as one has them";
+    return [finding("FL302", "spec.targetSelector", { message, fix })];
   }
-  return { found, missing, aimed };
-}
-
-function selectedTargets(policy: CompiledPolicy, world: World): Targets {
-  const found: FoundTarget[] = [];
-  const kind = targetKindOf(CORE_GROUP, "Service");
-  for (const object of world.targetsIn(policy.namespace)) {
-    if (kind === undefined || object.kind !== "Service" || groupOf(object.apiVersion ?? "") !== CORE_GROUP) continue;
-    const key = { group: CORE_GROUP, kind: "Service", namespace: policy.namespace, name: object.metadata?.name ?? "" };
-    if (isAimedAt(policy, key, object)) found.push({ key, kind, object, path: "spec.targetSelector" });
-    if (found.length >= POLICY_TARGETS_CHECKED_MAX) break;
-  }
-  const message = `No Service in namespace ${policy.namespace} has these labels yet`;
-  const missing = finding("FL302", "spec.targetSelector", {
-    message,
-    fix: "check the labels; the policy applies as soon as one has them",
-  });
-  return { found, missing: found.length === 0 ? [missing] : [], aimed: found };
+  return targets
+    .filter(({ object }) => object === undefined)
+    .map(({ key, path }) => {
+      const message = `${key.kind} ${key.namespace}/${key.name} does not exist yet`;
+      return finding("FL301", path, {
+        message,
+        fix: "create it, or correct the name; the policy applies as soon as it exists",
+      });
+    });
 }
 
 interface TargetInput {
-  readonly target: FoundTarget;
+  readonly target: AimedTarget;
   readonly policy: CompiledPolicy;
   readonly mesh: MeshCompiler;
 }
@@ -153,6 +112,7 @@ interface TargetInput {
 /** Why the mesh, or another controller, keeps the policy from acting on one target. */
 function targetFindings({ target, policy, mesh }: TargetInput, world: World): readonly Finding[] {
   const { key, kind, object, path } = target;
+  if (object === undefined) return [];
   const context = {
     key,
     kind,
@@ -167,12 +127,12 @@ function targetFindings({ target, policy, mesh }: TargetInput, world: World): re
 }
 
 /** Sections that this policy shares with another one on some target, and who decides. */
-function conflicts(policy: CompiledPolicy, aimed: Targets["aimed"], world: World): readonly Finding[] {
-  const others = world.policiesIn(policy.namespace).filter((other) => other.name !== policy.name);
-  if (others.length === 0) return [];
+function conflicts(policy: CompiledPolicy, targets: readonly AimedTarget[], world: World): readonly Finding[] {
+  const precedenceOf = precedenceWith(policy, world);
   const lost = new Map<string, Finding>();
-  for (const { key, object } of aimed) {
-    for (const { policy: loser, section, winner } of resolvePrecedence([...others, policy], key, object).losers) {
+  for (const target of targets) {
+    const { key } = target;
+    for (const { policy: loser, section, winner } of precedenceOf(target).losers) {
       if (loser !== policy && winner !== policy) continue;
       const text =
         loser === policy

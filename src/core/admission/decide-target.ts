@@ -3,12 +3,13 @@ import { annotationsOf, type KubernetesObject, labelsOf } from "../kubernetes.ts
 import { meshOf } from "../mesh/all.ts";
 import type { MeshCompiler, TargetContext } from "../mesh/mesh.ts";
 import { INJECT_LABEL, INJECT_VALUES, RECORD_ANNOTATION, type TargetKind } from "../names.ts";
+import { besideGenerated } from "../routes/attached.ts";
 import { quote } from "../text.ts";
 import type { World } from "../world.ts";
-import { type Injection, inject } from "./inject.ts";
+import { type Injection, inject, injectionPatch } from "./inject.ts";
 import { modeOf, type NamespaceMode } from "./mode.ts";
-import { metadataPatch, withMetadata } from "./patch.ts";
-import { checkRecord } from "./record.ts";
+import { withMetadata } from "./patch.ts";
+import { checkRecord, readRecord } from "./record.ts";
 import { ALLOWED, type AdmissionRequest, type Verdict } from "./review.ts";
 import { denialText, warningTexts } from "./text.ts";
 
@@ -28,7 +29,7 @@ export function decideTarget({ request, object, kind }: TargetRequest, world: Wo
   if (request.phase === "validate") return validate({ target, mesh, request, namespaceMode });
   if (mode === "audit") return { ...ALLOWED, mode };
   const injection = inject(target, mesh, oldObjectOf(request));
-  const patch = metadataPatch(object, injection.annotations, injection.labels);
+  const patch = injectionPatch(object, injection);
   if (patch.length === 0 && injection.lost.length === 0) return { ...ALLOWED, mode };
   return { ...ALLOWED, mode, patch, findings: injection.lost, warnings: warningTexts(injection.lost, mode) };
 }
@@ -68,6 +69,7 @@ function validate({ target, mesh, request, namespaceMode }: ValidateInput): Verd
     ...injection.findings,
     ...(mode === "audit" ? [] : outOfStep(target.object, injection)),
     ...onItself(mode === "audit" ? asInjected(target, injection) : target, mesh, injection),
+    ...besideGenerated(target),
   ];
   if (found.length === 0) return { ...ALLOWED, mode };
   const findings = oldObject ? toleratingOld(sortFindings(found), { target, mesh, oldObject }) : sortFindings(found);
@@ -114,7 +116,7 @@ function unknownInjectLabel(object: KubernetesObject): readonly Finding[] {
 }
 
 function outOfStep(object: KubernetesObject, injection: Injection): readonly Finding[] {
-  if (metadataPatch(object, injection.annotations, injection.labels).length === 0) return [];
+  if (injectionPatch(object, injection).length === 0) return [];
   return [
     finding("FL505", "", {
       message: "The settings on it are not those of today's policies",
@@ -129,14 +131,19 @@ interface Update {
   readonly oldObject: KubernetesObject;
 }
 
-/** A write is denied only for what it introduces or touches: what was true of the old object too becomes a warning. */
+/**
+ * A write is denied only for what it introduces or touches: what was true of the old object too becomes a warning. So
+ * does a value that comes back because the Override which had replaced it is gone: nobody has written it now.
+ */
 function toleratingOld(findings: readonly Finding[], { target, mesh, oldObject }: Update): readonly Finding[] {
   if (!findings.some((item) => item.severity === "deny")) return findings;
-  const old = onItself({ ...target, object: oldObject }, mesh);
   const [after, before] = [annotationsOf(target.object), annotationsOf(oldObject)];
+  const { replaced = {} } = readRecord(before[RECORD_ANNOTATION], target.version) ?? {};
+  const asItWas = withMetadata(oldObject, replaced, {});
+  const old = [oldObject, asItWas].flatMap((object) => onItself({ ...target, object }, mesh));
   const isUntouched = ({ path }: Finding): boolean => {
     const key = annotationKey(path);
-    return key === undefined || after[key] === before[key];
+    return key === undefined || after[key] === before[key] || after[key] === replaced[key];
   };
   return findings.map((item) =>
     item.severity === "deny" && isUntouched(item) && old.some((known) => compareFindings(known, item) === 0)

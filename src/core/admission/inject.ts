@@ -3,7 +3,9 @@ import type { Section } from "../intent/intent.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";
 import { resolvePrecedence } from "../intent/precedence.ts";
 import { revisionOf } from "../intent/revision.ts";
+import { leavesService } from "../intent/routes.ts";
 import { annotationsOf, type KubernetesObject, labelsOf, recordsIn, type StringMap } from "../kubernetes.ts";
+import { revisionFor } from "../policy/revision-for.ts";
 import { groupOfKey, isFamilyKey, meshOfPolicy } from "../mesh/all.ts";
 import type { MeshCompiler, MeshVersion, TargetContext } from "../mesh/mesh.ts";
 import { INJECT_LABEL, RECORD_ANNOTATION, REVISION_LABEL } from "../names.ts";
@@ -12,7 +14,7 @@ import { compileSection, type WantedGroup } from "./compiled.ts";
 import { mergeGroup } from "./merge.ts";
 import { peoplesKeys, takenAway } from "./ownership.ts";
 import { type Changes, exceedsAnnotationLimit, metadataPatch } from "./patch.ts";
-import { isPure, type PureState, pureStateOf } from "./pure-state.ts";
+import { isPure, purePatch, type PureState, pureStateOf } from "./pure-state.ts";
 import { type InjectionRecord, readRecord, writeRecord } from "./record.ts";
 import type { PatchOperation } from "./review.ts";
 
@@ -23,6 +25,8 @@ export interface Injection {
   readonly findings: readonly Finding[];
   /** Those of the findings that cannot be found again once the change is made: values that are gone for good. */
   readonly lost: readonly Finding[];
+  /** Where the changes are those to a pure state. */
+  readonly pure?: PureState;
 }
 
 interface Wanted {
@@ -75,7 +79,8 @@ export function pureInjection(
   if (wanted.groups.length !== wanted.compiled.length) return undefined;
   const state = pureStateOf(wanted.groups, () => pureState(wanted));
   if (state === undefined || !isPure(annotations, oldText, state)) return undefined;
-  return { annotations: state.annotations, labels: state.labels, findings: wanted.findings, lost: NO_CHANGE.lost };
+  const { annotations: desired, labels } = state;
+  return { annotations: desired, labels, findings: wanted.findings, lost: NO_CHANGE.lost, pure: state };
 }
 
 function pureState(wanted: Wanted): PureState | undefined {
@@ -108,6 +113,12 @@ function annotationsIn(groups: readonly WantedGroup[]): StringMap {
   return annotations;
 }
 
+/** The operations that make the changes of an injection. */
+export function injectionPatch(object: KubernetesObject, injection: Injection): readonly PatchOperation[] {
+  const { pure, annotations, labels } = injection;
+  return pure === undefined ? metadataPatch(object, annotations, labels) : purePatch(object, pure);
+}
+
 /** The patch that takes everything of ours off an object and puts back what it had replaced. */
 export function release(object: KubernetesObject, version: MeshVersion): readonly PatchOperation[] {
   const record = readRecord(annotationsOf(object)[RECORD_ANNOTATION], version);
@@ -136,7 +147,8 @@ export function wantedGroups(target: TargetContext, namespaceMesh: MeshCompiler)
   const policies = world.policiesIn(key.namespace);
   if (policies.length === 0) return NOTHING_WANTED;
   const { winners } = resolvePrecedence(candidates(policies, key.name, object), key, object);
-  const sections = Object.entries(winners) as readonly [Section, CompiledPolicy][];
+  const winning = Object.entries(winners) as readonly [Section, CompiledPolicy][];
+  const sections = winning.map(([section, policy]) => [section, revisionFor(policy, key)] as const);
   if (sections.length === 0) return NOTHING_WANTED;
   const groups: WantedGroup[] = [];
   const compiled: WantedGroup[] = [];
@@ -146,7 +158,9 @@ export function wantedGroups(target: TargetContext, namespaceMesh: MeshCompiler)
     findings.push(...obstacles);
     for (const [section, policy] of sections) {
       if (meshOfPolicy(policy.spec, namespaceMesh) !== mesh) continue;
-      const ofSection = compileSection({ policy, section, mesh, kind: target.kind, version: target.version });
+      const isMoved = section === "retry" && leavesService(policy.intent.retry, winners.routes?.intent.routes);
+      const { kind, version } = target;
+      const ofSection = compileSection({ policy, section, mesh, kind, version, isMoved });
       findings.push(...ofSection.findings);
       compiled.push(...ofSection.groups);
       if (eligible) groups.push(...ofSection.groups);

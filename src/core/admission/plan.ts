@@ -1,17 +1,27 @@
-import type { Action } from "../action.ts";
-import { annotationsOf, type KubernetesObject, labelsOf } from "../kubernetes.ts";
-import { targetKindOf } from "../names.ts";
+import type { TargetAction } from "../action.ts";
+import { annotationsOf, type KubernetesObject, labelsOf, type StringMap } from "../kubernetes.ts";
+import type { MeshVersion } from "../mesh/mesh.ts";
+import { RECORD_ANNOTATION, REVISION_LABEL, targetKindOf } from "../names.ts";
 import type { TargetKey, World } from "../world.ts";
 import { decide } from "./decide.ts";
 import { release } from "./inject.ts";
 import { modeOf } from "./mode.ts";
+import { readRecord } from "./record.ts";
 import type { PatchOperation } from "./review.ts";
-import { REVISION_LABEL, RECORD_ANNOTATION } from "../names.ts";
+
+/**
+ * Why a target is written: other policies are in force, somebody changed what was in force, nothing is any more, or the
+ * record alone has to follow, because what somebody changed is theirs now.
+ */
+export type WriteReason = "applied" | "repaired" | "cleaned" | "recorded";
 
 /** What to do about one target: `first`, and then what `verify` makes of the API server's answer. */
 export interface TargetPlan {
-  readonly first: Action;
-  readonly verify: (answer: KubernetesObject) => Action | undefined;
+  readonly reason: WriteReason;
+  /** Name of the policy, or names joined by commas; when cleaning, of those that were in force. */
+  readonly policy: string;
+  readonly first: TargetAction;
+  readonly verify: (answer: KubernetesObject) => TargetAction | undefined;
 }
 
 const NOTHING_MORE = (): undefined => undefined;
@@ -30,8 +40,10 @@ export function planTarget(live: KubernetesObject, key: TargetKey, world: World)
   if (mode === undefined) return planRelease(live, key, world);
   const operations = outstanding(live, key, world);
   if (operations.length === 0) return undefined;
+  const value = valueAfter(labelsOf(live), REVISION_LABEL, { operations, map: "labels" }) ?? null;
   return {
-    first: { kind: "label", target: key, resourceVersion: versionOf(live), value: revisionAfter(live, operations) },
+    ...causeOf(live, operations, world.defaults.meshVersion),
+    first: { kind: "label", target: key, resourceVersion: versionOf(live), value },
     verify: (answer) => {
       const left = outstanding(answer, key, world);
       return left.length === 0
@@ -50,7 +62,33 @@ function planRelease(live: KubernetesObject, key: TargetKey, world: World): Targ
   if (!hasTrace(live)) return undefined;
   const operations = release(live, world.defaults.meshVersion);
   if (operations.length === 0) return undefined;
-  return { first: { kind: "patch", target: key, resourceVersion: versionOf(live), operations }, verify: NOTHING_MORE };
+  return {
+    ...causeOf(live, operations, world.defaults.meshVersion),
+    first: { kind: "patch", target: key, resourceVersion: versionOf(live), operations },
+    verify: NOTHING_MORE,
+  };
+}
+
+/** Told from the records: a target whose record names the wanted revision already was changed by somebody. */
+function causeOf(
+  live: KubernetesObject,
+  operations: readonly PatchOperation[],
+  version: MeshVersion,
+): Pick<TargetPlan, "reason" | "policy"> {
+  const annotations = annotationsOf(live);
+  const before = readRecord(annotations[RECORD_ANNOTATION], version);
+  const after = readRecord(valueAfter(annotations, RECORD_ANNOTATION, { operations, map: "annotations" }), version);
+  if (after === undefined) return { reason: "cleaned", policy: before?.policy ?? "" };
+  if (before?.revision !== after.revision) return { reason: "applied", policy: after.policy };
+  return { reason: operations.every(isOfRecord) ? "recorded" : "repaired", policy: after.policy };
+}
+
+function isOfRecord({ path }: PatchOperation): boolean {
+  return path === pathOf("annotations", RECORD_ANNOTATION);
+}
+
+function pathOf(map: MapOperations["map"], key: string): string {
+  return `/metadata/${map}/${key.replace("/", "~1")}`;
 }
 
 /** The patch that the mutating webhook would answer to an update that changes nothing. */
@@ -72,15 +110,20 @@ function versionOf(object: KubernetesObject): string {
   return object.metadata?.resourceVersion ?? "";
 }
 
-/** The value that the revision label will have once the operations are done; null: no label. */
-function revisionAfter(live: KubernetesObject, operations: readonly PatchOperation[]): string | null {
+interface MapOperations {
+  readonly operations: readonly PatchOperation[];
+  /** Which of the two maps of metadata is meant. */
+  readonly map: "labels" | "annotations";
+}
+
+/** The value of a key once the operations are done; undefined: it will not be there. */
+function valueAfter(before: StringMap, key: string, { operations, map }: MapOperations): string | undefined {
+  const path = pathOf(map, key);
   for (const operation of operations) {
-    if (operation.path === "/metadata/labels" && operation.op !== "remove") {
-      return (operation.value as Readonly<Record<string, string>>)[REVISION_LABEL] ?? null;
-    }
-    if (operation.path === `/metadata/labels/${REVISION_LABEL.replace("/", "~1")}`) {
-      return operation.op === "remove" ? null : String(operation.value);
+    if (operation.path === path) return operation.op === "remove" ? undefined : String(operation.value);
+    if (operation.path === `/metadata/${map}`) {
+      return operation.op === "remove" ? undefined : (operation.value as StringMap)[key];
     }
   }
-  return labelsOf(live)[REVISION_LABEL] ?? null;
+  return before[key];
 }

@@ -1,8 +1,9 @@
-import type { StringMap } from "../kubernetes.ts";
+import type { KubernetesObject, StringMap } from "../kubernetes.ts";
 import { isFamilyKey } from "../mesh/all.ts";
 import { RECORD_ANNOTATION } from "../names.ts";
 import type { WantedGroup } from "./compiled.ts";
-import type { Changes } from "./patch.ts";
+import { type Changes, metadataPatch } from "./patch.ts";
+import type { PatchOperation } from "./review.ts";
 
 /**
  * What a target carries when no person wrote keys of the families on it: every group as the policies compile, and the
@@ -13,6 +14,31 @@ export interface PureState {
   readonly annotations: Changes;
   readonly labels: Changes;
   readonly recordText: string;
+}
+
+/** By its state, the patches of purePatch(). */
+const additions = new WeakMap<PureState, (readonly PatchOperation[])[]>();
+
+/**
+ * The patch that brings an object to the state. Where nothing of the state is on it yet, the patch depends only on
+ * which of the two maps the object has, so that each of these four is made once.
+ */
+export function purePatch(object: KubernetesObject, state: PureState): readonly PatchOperation[] {
+  const { annotations, labels } = object.metadata ?? {};
+  if (hasAny(annotations, state.annotations) || hasAny(labels, state.labels)) {
+    return metadataPatch(object, state.annotations, state.labels);
+  }
+  let known = additions.get(state);
+  if (known === undefined) additions.set(state, (known = []));
+  const maps = (annotations ? 1 : 0) + (labels ? 2 : 0);
+  return (known[maps] ??= metadataPatch(object, state.annotations, state.labels));
+}
+
+function hasAny(map: StringMap | undefined, keys: Changes): boolean {
+  // YAML read from files may hold a null here.
+  if (!map) return false;
+  for (const key in keys) if (Object.hasOwn(map, key)) return true;
+  return false;
 }
 
 /** By its first group, the state of the combination of groups that was last asked for. */

@@ -6,10 +6,12 @@ export interface Intent {
   readonly circuitBreaker?: CircuitBreakerIntent;
   readonly retry?: RetryIntent;
   readonly timeout?: TimeoutIntent;
+  /** In the order of the spec, so that findings can name `spec.routes[1]`. The order means nothing. */
+  readonly routes?: readonly RouteIntent[];
 }
 
 /** In the order in which they are settled on a target: retries depend on the timeouts. */
-export const SECTIONS = ["circuitBreaker", "timeout", "retry"] as const satisfies readonly (keyof Intent)[];
+export const SECTIONS = ["circuitBreaker", "timeout", "retry", "routes"] as const satisfies readonly (keyof Intent)[];
 export type Section = (typeof SECTIONS)[number];
 
 export interface CircuitBreakerIntent {
@@ -40,6 +42,30 @@ export interface TimeoutIntent {
   readonly requestMs?: number;
   readonly responseMs?: number;
   readonly idleMs?: number;
+}
+
+/** Some requests to a Service, with retries and timeouts of their own. At least one of both is there. */
+export interface RouteIntent {
+  readonly name: string;
+  /** A request belongs to the entry when one of them fits. */
+  readonly matches: readonly RouteMatchIntent[];
+  readonly retry?: RetryIntent;
+  readonly timeout?: TimeoutIntent;
+}
+
+/** All of it must hold. In one spelling only, so that equal meaning is equal JSON. */
+export interface RouteMatchIntent {
+  /** Any path is the prefix `/`. */
+  readonly path: { readonly type: "Exact" | "PathPrefix" | "RegularExpression"; readonly value: string };
+  readonly method?: string;
+  /** Names in lower case, sorted. */
+  readonly headers: readonly HeaderMatchIntent[];
+}
+
+export interface HeaderMatchIntent {
+  readonly name: string;
+  readonly type: "Exact" | "RegularExpression";
+  readonly value: string;
 }
 
 /** Linkerd's defaults, which an absent field stands for (docs/linkerd.md, Annotations; linkerd2 parse_accrual_config). */

@@ -1,4 +1,3 @@
-import { parseDurationMs } from "../../api/v1alpha1/common.ts";
 import {
   type ApiProblem,
   parseResiliencePolicy,
@@ -6,14 +5,10 @@ import {
 } from "../../api/v1alpha1/resilience-policy.ts";
 import { type Finding, finding, sortFindings } from "../finding.ts";
 import { checkIntent } from "./checks.ts";
-import {
-  BREAKER_DEFAULTS,
-  type CircuitBreakerIntent,
-  type Intent,
-  type RetryIntent,
-  type TimeoutIntent,
-} from "./intent.ts";
+import type { Intent } from "./intent.ts";
+import { lower } from "./lower.ts";
 import { revisionOf } from "./revision.ts";
+import { canonicalRoutes } from "./routes.ts";
 
 /** A policy that may be applied: it fits the schema and its meaning holds. */
 export interface CompiledPolicy {
@@ -21,6 +16,8 @@ export interface CompiledPolicy {
   readonly name: string;
   /** RFC 3339; empty while it is being created, which counts as newest. */
   readonly createdAt: string;
+  /** Empty while it is being created, and in files. */
+  readonly uid: string;
   readonly spec: ResiliencePolicySpec;
   readonly intent: Intent;
   readonly revision: string;
@@ -50,6 +47,7 @@ export function compilePolicy(object: unknown): PolicyCompilation {
     namespace: metadata.namespace ?? "default",
     name: metadata.name ?? metadata.generateName ?? "",
     createdAt: metadata.creationTimestamp ?? "",
+    uid: metadata.uid ?? "",
     spec,
     intent,
     revision: policyRevision(spec, intent),
@@ -61,47 +59,13 @@ function schemaFinding(problem: ApiProblem): Finding {
   return finding("FL101", problem.path, problem);
 }
 
-/** Fills in defaults and turns durations into milliseconds. */
-export function lower(spec: ResiliencePolicySpec): Intent {
-  return {
-    ...(spec.circuitBreaker && { circuitBreaker: lowerBreaker(spec.circuitBreaker) }),
-    ...(spec.retry && { retry: lowerRetry(spec.retry) }),
-    ...(spec.timeout && { timeout: lowerTimeout(spec.timeout) }),
-  };
-}
-
-function lowerBreaker(section: NonNullable<ResiliencePolicySpec["circuitBreaker"]>): CircuitBreakerIntent {
-  return {
-    enabled: section.enabled ?? BREAKER_DEFAULTS.enabled,
-    consecutiveFailures: section.consecutiveFailures ?? BREAKER_DEFAULTS.consecutiveFailures,
-    minPenaltyMs: parseDurationMs(section.minPenalty ?? BREAKER_DEFAULTS.minPenalty),
-    maxPenaltyMs: parseDurationMs(section.maxPenalty ?? BREAKER_DEFAULTS.maxPenalty),
-    jitterPercent: section.jitterPercent ?? BREAKER_DEFAULTS.jitterPercent,
-    ...(section.maxEjectionPercent !== undefined && { maxEjectionPercent: section.maxEjectionPercent }),
-  };
-}
-
-function lowerRetry(section: NonNullable<ResiliencePolicySpec["retry"]>): RetryIntent {
-  return {
-    maxAttempts: section.maxAttempts,
-    statusCodes: section.statusCodes ?? [],
-    grpcCodes: section.grpcCodes ?? [],
-    ...(section.timeout !== undefined && { timeoutMs: parseDurationMs(section.timeout) }),
-  };
-}
-
-function lowerTimeout(section: NonNullable<ResiliencePolicySpec["timeout"]>): TimeoutIntent {
-  return {
-    ...(section.request !== undefined && { requestMs: parseDurationMs(section.request) }),
-    ...(section.response !== undefined && { responseMs: parseDurationMs(section.response) }),
-    ...(section.idle !== undefined && { idleMs: parseDurationMs(section.idle) }),
-  };
-}
-
-/** Hash of the canonical spec: defaults are elided by hashing the intent, in which they are all filled in. */
+/**
+ * Hash of the canonical spec: defaults are elided by hashing the intent, in which they are all filled in. The order of
+ * routes and of their matches means nothing.
+ */
 function policyRevision(spec: ResiliencePolicySpec, intent: Intent): string {
   return revisionOf({
-    intent,
+    intent: intent.routes === undefined ? intent : { ...intent, routes: canonicalRoutes(intent.routes) },
     mesh: spec.mesh ?? "Auto",
     conflictResolution: spec.conflictResolution ?? "PreferExisting",
     targetRefs: spec.targetRefs?.map((ref) => ({ group: ref.group ?? "", kind: ref.kind, name: ref.name })),

@@ -19,6 +19,7 @@ export const istio: MeshCompiler = {
     ),
   }),
   eligibility: () => ({ eligible: false, findings: [] }),
+  httpPorts: () => [],
   shadows: () => [],
   review: () => [],
   groupOf: () => undefined,

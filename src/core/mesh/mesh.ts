@@ -63,6 +63,8 @@ export interface MeshCompiler {
   /** Neutral intent to annotations for one kind of target. */
   compile(intent: Intent, kind: TargetKind, version: MeshVersion): CompiledSettings;
   eligibility(target: TargetContext): Eligibility;
+  /** The ports of a Service on which the mesh would act on a route, in the order of the Service. */
+  httpPorts(target: TargetContext): readonly number[];
   /** Objects of the mesh that switch off whatever is written on this target. */
   shadows(target: TargetContext): readonly Finding[];
   /** Findings on the annotations that the target will have: values that the mesh drops or takes otherwise than meant. */

@@ -1,7 +1,15 @@
 import { type Finding, finding } from "../../finding.ts";
-import type { CircuitBreakerIntent, Intent, RetryIntent, Section, TimeoutIntent } from "../../intent/intent.ts";
-import type { TargetKind } from "../../names.ts";
-import { withArticle } from "../../text.ts";
+import type {
+  CircuitBreakerIntent,
+  Intent,
+  RetryIntent,
+  RouteIntent,
+  Section,
+  TimeoutIntent,
+} from "../../intent/intent.ts";
+import { isRetried, isUnretried, leavesService, timeoutOnRoute } from "../../intent/routes.ts";
+import { GATEWAY_HTTP_ROUTE, type TargetKind } from "../../names.ts";
+import { quote, withArticle } from "../../text.ts";
 import type { CompiledSettings, SettingsGroup } from "../mesh.ts";
 import { BREAKER_KEYS, RETRY_KEYS, TIMEOUT_KEYS } from "./annotations.ts";
 import { type LinkerdVersion, supports } from "./version.ts";
@@ -10,14 +18,14 @@ import { type LinkerdVersion, supports } from "./version.ts";
 export function compileForLinkerd(intent: Intent, kind: TargetKind, version: LinkerdVersion): CompiledSettings {
   const groups: SettingsGroup[] = [];
   const findings: Finding[] = [];
-  const { circuitBreaker, retry, timeout } = intent;
+  const { circuitBreaker, retry, timeout, routes } = intent;
   if (circuitBreaker !== undefined && kind.kind === "Service") {
     groups.push(group("accrual", "circuitBreaker", breakerAnnotations(circuitBreaker)));
     findings.push(...breakerDifferences(circuitBreaker));
   }
   const annotated = supports(version, "retryAndTimeoutAnnotations");
   if (retry !== undefined) {
-    const problems = annotated ? retryDifferences(intent, kind) : [tooOld("retry", version)];
+    const problems = annotated ? retryDifferences(intent, kind, "spec") : [tooOld("retry", version)];
     findings.push(...problems);
     if (!problems.some((item) => item.severity === "deny")) groups.push(retryGroup(retry, kind));
   }
@@ -25,6 +33,7 @@ export function compileForLinkerd(intent: Intent, kind: TargetKind, version: Lin
     if (annotated) groups.push(group("timeouts", "timeout", timeoutAnnotations(timeout)));
     else findings.push(tooOld("timeout", version));
   }
+  if (routes !== undefined && kind.kind === "Service") findings.push(...routeDifferences(intent, version));
   return { groups, findings };
 }
 
@@ -74,15 +83,16 @@ function readsGrpcCodes(kind: TargetKind): boolean {
   return kind.kind !== "HTTPRoute";
 }
 
-function retryDifferences({ retry, timeout }: Intent, kind: TargetKind): readonly Finding[] {
+/** `at`: the section of the policy in which retry stands. */
+function retryDifferences({ retry, timeout }: Intent, kind: TargetKind, at: string): readonly Finding[] {
   if (retry === undefined) return [];
   if (retry.maxAttempts === 0) return kind.kind === "Service" ? [] : [routeCannotSwitchRetryOff(kind)];
   const findings: Finding[] = [];
   const unread = kind.kind === "HTTPRoute" ? retry.grpcCodes : kind.kind === "GRPCRoute" ? retry.statusCodes : [];
-  if (unread.length > 0) findings.push(unreadCodes(retry, kind));
+  if (unread.length > 0) findings.push(unreadCodes(retry, kind, at));
   if (retry.timeoutMs !== undefined) {
     findings.push(
-      finding("FL311", "spec.retry.timeout", {
+      finding("FL311", `${at}.retry.timeout`, {
         message: "Linkerd's per-try timeout ends with the response headers and is lifted on the last try",
         fix:
           timeout?.requestMs === undefined
@@ -94,14 +104,14 @@ function retryDifferences({ retry, timeout }: Intent, kind: TargetKind): readonl
   return findings;
 }
 
-function unreadCodes(retry: RetryIntent, kind: TargetKind): Finding {
+function unreadCodes(retry: RetryIntent, kind: TargetKind, at: string): Finding {
   const isHttp = kind.kind === "HTTPRoute";
   const field = isHttp ? "grpcCodes" : "statusCodes";
   const other = isHttp ? "statusCodes" : "grpcCodes";
   const nothingLeft = (isHttp ? retry.statusCodes : retry.grpcCodes).length === 0;
-  return finding(nothingLeft ? "FL312" : "FL311", `spec.retry.${field}`, {
+  return finding(nothingLeft ? "FL312" : "FL311", `${at}.retry.${field}`, {
     message: `Linkerd does not read ${field} from ${withArticle(kind.kind)}${nothingLeft ? ", so nothing would be retried" : ""}`,
-    fix: nothingLeft ? `list ${other}, or target the Service` : `remove ${field}, or target the Service`,
+    fix: `${nothingLeft ? `list ${other}` : `remove ${field}`}${at === "spec" ? ", or target the Service" : ""}`,
   });
 }
 
@@ -109,6 +119,30 @@ function routeCannotSwitchRetryOff(kind: TargetKind): Finding {
   return finding("FL311", "spec.retry.maxAttempts", {
     message: `Found 0 on ${withArticle(kind.kind)}; Linkerd has no off value on a route, retries of its Service still apply`,
     fix: "remove retry from the Service's policy and list it on the other routes",
+  });
+}
+
+/** What Linkerd makes of the entries of `spec.routes`, which it gets as HTTPRoutes. */
+function routeDifferences({ routes = [], retry, timeout }: Intent, version: LinkerdVersion): readonly Finding[] {
+  const annotated = supports(version, "retryAndTimeoutAnnotations");
+  const ofEntries = routes.flatMap((entry, index) => {
+    const at = `spec.routes[${index}]`;
+    if (!annotated) return SECTIONS_OF_ENTRY.filter((section) => entry[section]).map((it) => tooOld(it, version, at));
+    const inForce = { ...entry, timeout: timeoutOnRoute(entry.timeout, timeout) ?? {} };
+    return isRetried(entry.retry) ? retryDifferences(inForce, GATEWAY_HTTP_ROUTE, at) : [];
+  });
+  const isMoved = annotated && retry !== undefined && leavesService(retry, routes) && retry.grpcCodes.length > 0;
+  return isMoved ? [...ofEntries, movedGrpcCodes(retry, routes)] : ofEntries;
+}
+
+const SECTIONS_OF_ENTRY = ["retry", "timeout"] as const;
+
+function movedGrpcCodes(retry: RetryIntent, routes: readonly RouteIntent[]): Finding {
+  const { name = "" } = routes.find(isUnretried) ?? {};
+  const nothingLeft = retry.statusCodes.length === 0;
+  return finding(nothingLeft ? "FL312" : "FL311", "spec.retry.grpcCodes", {
+    message: `Because ${quote(name)} asks for no retry, spec.retry stands on HTTPRoutes, from which Linkerd reads no grpcCodes`,
+    fix: nothingLeft ? "list statusCodes, or give the entry a retry" : "remove grpcCodes, or give the entry a retry",
   });
 }
 
@@ -125,9 +159,9 @@ function milliseconds(ms: number): string {
   return `${ms}ms`;
 }
 
-function tooOld(section: "retry" | "timeout", version: LinkerdVersion): Finding {
+function tooOld(section: "retry" | "timeout", version: LinkerdVersion, at = "spec"): Finding {
   const instead = section === "retry" ? "a ServiceProfile" : "an HTTPRoute of policy.linkerd.io with timeouts";
-  return finding("FL310", `spec.${section}`, {
+  return finding("FL310", `${at}.${section}`, {
     message: `Linkerd ${version.text} reads no ${section} annotations; they came with 2.16 (edge-24.7.5)`,
     fix: `upgrade Linkerd, or remove the section and use ${instead}`,
   });

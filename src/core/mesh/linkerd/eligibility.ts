@@ -54,6 +54,12 @@ function serviceEligibility(target: TargetContext): Eligibility {
   };
 }
 
+/** A port number may stand for TCP and for UDP: it counts once, where it speaks HTTP. */
+export function httpPorts(target: TargetContext): readonly number[] {
+  const ports = recordsIn((target.object as Service).spec?.ports);
+  return [...new Set(ports.filter((port) => whyNotHttp(port, target) === undefined).map(({ port }) => port))];
+}
+
 function refused(message: string, fix: string): Eligibility {
   return {
     eligible: false,

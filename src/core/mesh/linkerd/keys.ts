@@ -153,7 +153,8 @@ export function isLinkerdKey(key: string): key is LinkerdKey {
 
 /** Whether the key lies under one of the prefixes of Linkerd's resilience annotations, known or not. */
 export function isResilienceKey(key: string): boolean {
-  return PREFIXES.some((prefix) => key.startsWith(prefix));
+  for (const prefix of PREFIXES) if (key.startsWith(prefix)) return true;
+  return false;
 }
 
 export function keySpec(key: LinkerdKey): KeySpec {

@@ -5,7 +5,7 @@ import type { MeshCompiler, MeshVersion, MixedGroup, TargetContext, ValuePair } 
 import { RETRY_KEYS, TIMEOUT_KEYS } from "./annotations.ts";
 import { compileForLinkerd } from "./compile.ts";
 import { parseDuration } from "./duration.ts";
-import { linkerdEligibility, shadowingProfiles } from "./eligibility.ts";
+import { httpPorts, linkerdEligibility, shadowingProfiles } from "./eligibility.ts";
 import { isLinkerdKey, keySpec, type LinkerdGroup } from "./keys.ts";
 import { readAnnotations } from "./read.ts";
 import { forbiddenValues } from "./review-values.ts";
@@ -31,6 +31,7 @@ export const linkerd: MeshCompiler = {
   name: "Linkerd",
   compile: compileForLinkerd,
   eligibility: linkerdEligibility,
+  httpPorts,
   shadows: shadowingProfiles,
   review: reviewAnnotations,
   groupOf,

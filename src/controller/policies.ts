@@ -1,0 +1,354 @@
+import { setImmediate } from "node:timers/promises";
+import type { Action } from "../core/action.ts";
+import { candidates } from "../core/admission/candidates.ts";
+import { planTarget } from "../core/admission/plan.ts";
+import type { CompiledPolicy } from "../core/intent/policy.ts";
+import { isAimedAt } from "../core/intent/precedence.ts";
+import type { KubernetesObject } from "../core/kubernetes.ts";
+import { CLEAN_UP_WAIT_MS } from "../core/limits.ts";
+import { FAIRLEAD_GROUP, POLICY_UID_LABEL } from "../core/names.ts";
+import { planFinalizer } from "../core/policy/finalizer.ts";
+import { recordedOn } from "../core/policy/recorded.ts";
+import { planRevisions, type RevisionsPlan } from "../core/policy/revisions.ts";
+import { planStatus } from "../core/policy/status.ts";
+import { statusNews } from "../core/policy/news.ts";
+import { targetsOf, targetText } from "../core/policy/targets.ts";
+import { planRoutes, type RoutePlan } from "../core/routes/plan-routes.ts";
+import type { TargetKey } from "../core/world.ts";
+import { isConflict, isNotFound, NotLeaderError } from "../k8s/apply.ts";
+import type { EventSink, PolicyEvent } from "../k8s/events.ts";
+import { type Clock, describeError, type Logger, systemClock } from "../k8s/ports.ts";
+import { targetKeyOf } from "../k8s/namespaced.ts";
+import type { Change, ClusterStore } from "../k8s/store.ts";
+import type { Telemetry, Writer } from "./ports.ts";
+import { type QueueNumbers, WorkQueue } from "./queue.ts";
+
+export interface PolicyReconcilerOptions {
+  readonly store: ClusterStore;
+  readonly writer: Writer;
+  readonly events: EventSink;
+  readonly telemetry: Telemetry;
+  readonly log: Logger;
+  /** Errors of the last write to targets, by the text of the target. */
+  readonly failures: ReadonlyMap<string, string>;
+  readonly onQueued?: (seconds: number) => void;
+  readonly fullPassMs: number;
+  readonly clock?: Clock;
+}
+
+/** Of what a policy owns, for the audit log. */
+const KINDS: Readonly<Record<string, string>> = {
+  resiliencepolicies: "ResiliencePolicy",
+  controllerrevisions: "ControllerRevision",
+  httproutes: "HTTPRoute",
+};
+
+interface PolicyKey {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** While thousands of targets change one after the other, status follows once a second and not with each of them. */
+const STATUS_INTERVAL_MS = 1_000;
+/** Reviews go between: one target takes some ten microseconds to plan. */
+const TARGETS_AT_A_TIME = 200;
+
+/**
+ * Keeps what belongs to a policy itself: finalizer, stored revisions, generated routes, status. Targets are written by
+ * {@link Resync}; this only looks at how far they are.
+ */
+export class PolicyReconciler {
+  readonly #options: PolicyReconcilerOptions;
+  readonly #clock: Clock;
+  readonly #queue: WorkQueue<PolicyKey>;
+  /** The policies that had something to say about a target when it was last looked at. */
+  readonly #concerned = new Map<string, readonly string[]>();
+  /** When this process first saw a policy being deleted: its own clock, whatever that of the API server says. */
+  readonly #deletingSinceMs = new Map<string, number>();
+  #unsubscribe: (() => void) | undefined;
+  #cancelPass: (() => void) | undefined;
+  #stopped = false;
+
+  constructor(options: PolicyReconcilerOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#queue = new WorkQueue<PolicyKey>({
+      keyOf: policyText,
+      run: (key) => this.#reconcile(key),
+      onError: (key, error) => this.#onError(key, error),
+      onStart: (_key, waitedMs) => options.onQueued?.(waitedMs / 1_000),
+      minIntervalMs: STATUS_INTERVAL_MS,
+      clock: this.#clock,
+    });
+  }
+
+  async start(): Promise<void> {
+    await this.#options.store.whenSynced();
+    if (this.#stopped) return;
+    this.#unsubscribe = this.#options.store.onChange((change) => this.#onChange(change));
+    this.#fullPass();
+  }
+
+  /** Final; resolves when nothing is under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#unsubscribe?.();
+    this.#cancelPass?.();
+    await this.#queue.stop();
+  }
+
+  idle(): Promise<void> {
+    return this.#queue.idle();
+  }
+
+  get depth(): number {
+    return this.#queue.size;
+  }
+
+  get numbers(): QueueNumbers {
+    return this.#queue.numbers;
+  }
+
+  /** The policies that are, or were, aimed at this target have news. */
+  targetChanged(key: TargetKey): void {
+    const before = this.#concerned.get(targetText(key)) ?? [];
+    const now = this.#remember(key);
+    for (const name of new Set([...now, ...before])) this.#queue.add({ namespace: key.namespace, name });
+  }
+
+  #remember(key: TargetKey): readonly string[] {
+    const object = this.#options.store.target(key);
+    const names = this.#policiesOf(key, object ?? {});
+    if (object === undefined || names.length === 0) this.#concerned.delete(targetText(key));
+    else this.#concerned.set(targetText(key), names);
+    return names;
+  }
+
+  #policiesOf(key: TargetKey, object: KubernetesObject): readonly string[] {
+    const { store } = this.#options;
+    const aimed = candidates(store.policiesIn(key.namespace), key.name, object).filter((p) =>
+      isAimedAt(p, key, object),
+    );
+    const uid = object.metadata?.labels?.[POLICY_UID_LABEL];
+    const owner = uid && store.policyObjectsIn(key.namespace).find((policy) => policy.metadata?.uid === uid);
+    return [
+      ...new Set([
+        ...aimed.map((policy) => policy.name),
+        ...(recordedOn(object)?.policies ?? []),
+        ...(owner ? [owner.metadata?.name ?? ""] : []),
+      ]),
+    ];
+  }
+
+  #fullPass(): void {
+    for (const policy of this.#options.store.policyObjects()) this.#queue.add(keyOf(policy));
+    for (const target of this.#options.store.allTargets()) this.#remember(targetKeyOf(target));
+    this.#cancelPass = this.#clock.after(this.#options.fullPassMs, () => this.#fullPass());
+  }
+
+  #onChange({ type, namespace, key, name, policyUid }: Change): void {
+    if (type === "target" && key) this.targetChanged(key);
+    else if (type === "policyObject" && name !== undefined) this.#queue.add({ namespace, name });
+    else
+      for (const policy of this.#options.store.policyObjectsIn(namespace))
+        if (policyUid === undefined || policy.metadata?.uid === policyUid) this.#queue.add(keyOf(policy));
+  }
+
+  async #reconcile(key: PolicyKey): Promise<void> {
+    const { store, telemetry } = this.#options;
+    const policy = store.policyObject(key.namespace, key.name);
+    if (policy === undefined) {
+      this.#deletingSinceMs.delete(policyText(key));
+      return;
+    }
+    const { uid = "", generation = 0 } = policy.metadata ?? {};
+    const traceId = telemetry.policyTrace(uid, generation);
+    const span = telemetry.span("controller.reconcile", traceId, {
+      "k8s.namespace.name": key.namespace,
+      "fairlead.policy.name": key.name,
+    });
+    const startMs = performance.now();
+    const seconds = (): number => (performance.now() - startMs) / 1_000;
+    try {
+      const written = await this.#bringInLine(key, policy, traceId);
+      telemetry.reconciled("policy", written ? "written" : "unchanged", seconds());
+      span.end();
+    } catch (error) {
+      telemetry.reconciled("policy", isConflict(error) ? "conflict" : "failed", seconds());
+      span.end(error);
+      throw error;
+    }
+  }
+
+  /** True when something was written. */
+  async #bringInLine(key: PolicyKey, stored: KubernetesObject, traceId: string): Promise<boolean> {
+    const { store } = this.#options;
+    // The namespace change at the end of filling, or when the namespace becomes known, brings the policy back.
+    if (store.isFilling(key.namespace) || store.namespace(key.namespace) === undefined) return false;
+    const write: WriteOwned = (action, reason) => this.#write({ key, action, reason, traceId });
+    const compiled = store.compiledPolicy(key.namespace, key.name);
+    const routes = planRoutes({ policy: stored, compiled, live: store.routesIn(key.namespace), world: store });
+    if (stored.metadata?.deletionTimestamp) return this.#cleanUp(key, stored, { routes, write });
+    const { action: hold } = planFinalizer({ policy: stored, world: store, ...this.#terminating(key) });
+    // Each write of the policy itself is made on the answer to the one before.
+    const policy = hold === undefined ? stored : await write(hold, "finalizer");
+    const revisions = compiled === undefined ? NO_REVISIONS : this.#planRevisions(policy, compiled);
+    const failure = (await this.#writeAll(routes.actions, write)) ?? (await this.#writeAll(revisions.actions, write));
+    const problem = failure === undefined ? revisions.problem : describeError(failure);
+    const told = await this.#tellStatus({ policy, compiled, routes, problem, traceId });
+    if (failure !== undefined) throw failure;
+    return told || hold !== undefined || routes.actions.length + revisions.actions.length > 0;
+  }
+
+  /** The routes go before the finalizer: the garbage collector knows no order, and requests would find no route. */
+  async #cleanUp(key: PolicyKey, policy: KubernetesObject, { routes, write }: CleanUp): Promise<boolean> {
+    const deletingForMs = this.#deletingForMs(key, policy);
+    const failure = await this.#writeAll(routes.actions, write);
+    if (failure !== undefined && deletingForMs < CLEAN_UP_WAIT_MS) throw failure;
+    const terms = { policy, world: this.#options.store, deletingForMs, ...this.#terminating(key) };
+    const { action, giveUp = false, againInMs } = planFinalizer(terms);
+    if (againInMs !== undefined) this.#queue.addAfter(key, againInMs);
+    if (action === undefined) return routes.actions.length > 0;
+    await write(action, "finalizer");
+    this.#tellCleaned(policy, giveUp || failure !== undefined);
+    return true;
+  }
+
+  #terminating({ namespace }: PolicyKey): { readonly namespaceTerminating: boolean } {
+    return { namespaceTerminating: this.#options.store.namespace(namespace)?.terminating ?? false };
+  }
+
+  /** In their order, and no further than to the first that fails. Its error is told by the status, and it is tried again. */
+  async #writeAll(actions: readonly Action[], write: WriteOwned): Promise<unknown> {
+    try {
+      for (const action of actions) await write(action, "owned");
+      return undefined;
+    } catch (error) {
+      return error;
+    }
+  }
+
+  #planRevisions(policy: KubernetesObject, compiled: CompiledPolicy): RevisionsPlan {
+    const { currentRevision } = (policy as { readonly status?: { readonly currentRevision?: string } }).status ?? {};
+    const keep = new Set([compiled.revision, ...(currentRevision === undefined ? [] : [currentRevision])]);
+    return planRevisions({ policy, compiled, stored: this.#options.store.revisionsIn(compiled.namespace), keep });
+  }
+
+  async #tellStatus({ policy, compiled, routes, problem, traceId }: Told): Promise<boolean> {
+    const { store, writer, failures, events } = this.#options;
+    const outOfStep = await this.#outOfStep(compiled);
+    const action = planStatus({
+      policy,
+      world: store,
+      failures,
+      outOfStep,
+      routes: { findings: routes.findings, pending: problem === undefined ? 0 : routes.actions.length },
+      ...(problem !== undefined && { problem }),
+      // To the second, as the API server writes its own times.
+      nowText: `${new Date(this.#clock.now()).toISOString().slice(0, -".000Z".length)}Z`,
+    });
+    if (action === undefined) return false;
+    const answer = await writer.execute(action);
+    for (const news of statusNews(policy, answer)) events.emit({ ...news, regarding: regarding(policy), traceId });
+    return true;
+  }
+
+  /** The targets that are still to be written, a few at a time, so that reviews are answered in between. */
+  async #outOfStep(compiled: CompiledPolicy | undefined): Promise<ReadonlySet<string>> {
+    const { store } = this.#options;
+    const found = new Set<string>();
+    let count = 0;
+    for (const { key, object } of compiled === undefined ? [] : targetsOf(compiled, store)) {
+      count += 1;
+      if (count % TARGETS_AT_A_TIME === 0) await setImmediate();
+      if (object !== undefined && planTarget(object, key, store) !== undefined) found.add(targetText(key));
+    }
+    return found;
+  }
+
+  async #write({ key, action, reason, traceId }: PolicyWrite): Promise<KubernetesObject> {
+    const { writer, telemetry } = this.#options;
+    const answer = await writer.execute(action);
+    if (action.kind === "label" || action.kind === "patch") return answer;
+    const { group, resource, namespace, name } = action.ref;
+    const kind = KINDS[resource] ?? resource;
+    const why = { reason, policy: key.name };
+    telemetry.wrote({ group, kind, namespace, name, action: action.kind, why, traceId });
+    return answer;
+  }
+
+  #deletingForMs(key: PolicyKey, { metadata }: KubernetesObject): number {
+    if (!metadata?.deletionTimestamp) return 0;
+    const nowMs = this.#clock.now();
+    const sinceMs = this.#deletingSinceMs.get(policyText(key)) ?? nowMs;
+    this.#deletingSinceMs.set(policyText(key), sinceMs);
+    return Math.max(nowMs - sinceMs, nowMs - Date.parse(metadata.deletionTimestamp));
+  }
+
+  #tellCleaned(policy: KubernetesObject, gaveUp: boolean): void {
+    const { events } = this.#options;
+    events.emit(
+      gaveUp
+        ? {
+            regarding: regarding(policy),
+            type: "Warning",
+            reason: "CleanUpGivenUp",
+            message:
+              "Some targets still carry settings of this policy and could not be written; they are cleaned when they " +
+              "can be, see the log or kubectl get services -l fairlead.dev/revision",
+          }
+        : {
+            regarding: regarding(policy),
+            type: "Normal",
+            reason: "Cleaned",
+            message: "Every target is without the settings of this policy",
+          },
+    );
+  }
+
+  #onError(key: PolicyKey, error: unknown): void {
+    // What is gone is planned anew, as is what somebody else has written meanwhile.
+    if (isConflict(error) || isNotFound(error) || error instanceof NotLeaderError) return;
+    this.#options.log.warn({ ...key, error: describeError(error) }, "policy could not be brought in line");
+  }
+}
+
+type WriteOwned = (action: Action, reason: string) => Promise<KubernetesObject>;
+
+interface CleanUp {
+  readonly routes: RoutePlan;
+  readonly write: WriteOwned;
+}
+
+interface Told {
+  readonly policy: KubernetesObject;
+  readonly compiled: CompiledPolicy | undefined;
+  readonly routes: RoutePlan;
+  readonly problem: string | undefined;
+  readonly traceId: string;
+}
+
+const NO_REVISIONS: RevisionsPlan = { actions: [] };
+
+interface PolicyWrite {
+  readonly key: PolicyKey;
+  readonly action: Action;
+  readonly reason: string;
+  readonly traceId: string;
+}
+
+function policyText({ namespace, name }: PolicyKey): string {
+  return `${namespace}/${name}`;
+}
+
+function keyOf({ metadata }: KubernetesObject): PolicyKey {
+  return { namespace: metadata?.namespace ?? "", name: metadata?.name ?? "" };
+}
+
+function regarding({
+  apiVersion = `${FAIRLEAD_GROUP}/v1alpha1`,
+  metadata,
+}: KubernetesObject): PolicyEvent["regarding"] {
+  const { namespace = "", name = "", uid } = metadata ?? {};
+  return { apiVersion, kind: "ResiliencePolicy", namespace, name, ...(uid !== undefined && { uid }) };
+}

@@ -1,0 +1,154 @@
+import { isRecord } from "../../api/problem.ts";
+import type { Action, ApplyAction, DeleteAction, ObjectRef } from "../action.ts";
+import { modeOf } from "../admission/mode.ts";
+import { compareStrings, type Finding, finding } from "../finding.ts";
+import type { CompiledPolicy } from "../intent/policy.ts";
+import { canonicalJson } from "../intent/revision.ts";
+import { annotationsOf, groupOf, type KubernetesObject, labelsOf, type StringMap } from "../kubernetes.ts";
+import { GATEWAY_HTTP_ROUTE } from "../names.ts";
+import { isOwnedBy } from "../policy/owned.ts";
+import type { World } from "../world.ts";
+import { isGenerated } from "./attached.ts";
+import { type GeneratedRoute, type GeneratedRoutes, generatedRoutes } from "./generate.ts";
+
+export interface RoutesInput {
+  /** As stored. */
+  readonly policy: KubernetesObject;
+  /** Undefined where it cannot be compiled, or is being deleted. */
+  readonly compiled: CompiledPolicy | undefined;
+  /** The HTTPRoutes of the namespace, others than generated ones too; undefined: the API server serves none. */
+  readonly live: readonly KubernetesObject[] | undefined;
+  readonly world: World;
+}
+
+export interface RoutePlan {
+  /**
+   * To be done one after the other, and no further than to the first that fails: the route that takes the rest comes
+   * before every other and goes after it, so that no request ever finds routes and fits none.
+   */
+  readonly actions: readonly Action[];
+  readonly findings: readonly Finding[];
+}
+
+const NOTHING: RoutePlan = Object.freeze({ actions: Object.freeze([]), findings: Object.freeze([]) });
+const NO_ROUTES: GeneratedRoutes = Object.freeze({ desired: Object.freeze([]), findings: Object.freeze([]) });
+
+/** What brings the generated routes of one policy in line; nothing where they are. */
+export function planRoutes(input: RoutesInput): RoutePlan {
+  const { policy, compiled, live, world } = input;
+  const { namespace = "default", deletionTimestamp, uid } = policy.metadata ?? {};
+  const { mode } = modeOf(namespace, world);
+  // Audit touches nothing, and leaves what is there (docs/policy.md, Modes and scope).
+  if (!uid || mode === "audit" || world.defaults.excludedNamespaces.has(namespace)) return NOTHING;
+  // What an unreadable policy had asked for stays until it says something else.
+  if (compiled === undefined && !deletionTimestamp) return NOTHING;
+  if (compiled !== undefined && compiled.uid !== uid) return NOTHING;
+  const isWanted = compiled !== undefined && !deletionTimestamp && mode !== undefined;
+  const { desired, findings } = isWanted ? generatedRoutes(compiled, world) : NO_ROUTES;
+  if (live === undefined) {
+    return desired.length === 0 ? { ...NOTHING, findings } : { actions: [], findings: [...findings, notServed()] };
+  }
+  const byName = new Map(live.filter(isHttpRoute).map((route) => [nameOf(route), route]));
+  const isInTheWay = (route: KubernetesObject | undefined): boolean =>
+    route !== undefined && (Boolean(route.metadata?.deletionTimestamp) || !isOurs(route, policy));
+  // Where one route has to wait until another is gone, those of its Service wait with it.
+  const waiting = new Set(
+    desired.filter((it) => isInTheWay(byName.get(nameOf(it.object)))).map((it) => it.target.name),
+  );
+  const applies = desired
+    .filter(({ target }) => !waiting.has(target.name))
+    .sort(restFirst)
+    .flatMap(({ object }) => applyAction(object, byName.get(nameOf(object))));
+  const wanted = new Set(desired.map(({ object }) => nameOf(object)));
+  const deletes = [...byName.values()]
+    .filter((route) => !isInTheWay(route) && !wanted.has(nameOf(route)))
+    .sort(restLast)
+    .map(deleteAction);
+  return { actions: [...applies, ...deletes], findings };
+}
+
+function restFirst(a: GeneratedRoute, b: GeneratedRoute): number {
+  return Number(a.entry !== undefined) - Number(b.entry !== undefined);
+}
+
+function restLast(a: KubernetesObject, b: KubernetesObject): number {
+  return Number(takesTheRest(a)) - Number(takesTheRest(b)) || compareStrings(nameOf(a), nameOf(b));
+}
+
+function notServed(): Finding {
+  return finding("FL319", "spec.routes", {
+    message: "The API server serves no HTTPRoute of gateway.networking.k8s.io, so no entry has an effect",
+    fix: "install the CRDs of the Gateway API",
+  });
+}
+
+function isHttpRoute({ apiVersion = "", kind }: KubernetesObject): boolean {
+  return kind === GATEWAY_HTTP_ROUTE.kind && groupOf(apiVersion) === GATEWAY_HTTP_ROUTE.group;
+}
+
+/** By label and owner: a copy that somebody made has the labels only. */
+function isOurs(route: KubernetesObject, policy: KubernetesObject): boolean {
+  return isGenerated(route) && isOwnedBy(route, policy);
+}
+
+/** No entry may fit every request (FL209). */
+function takesTheRest(route: KubernetesObject): boolean {
+  const [match, ...more] = matchesOf(route.spec);
+  return more.length === 0 && canonicalJson(match ?? null) === canonicalJson(REST);
+}
+
+const REST = { path: { type: "PathPrefix", value: "/" } };
+
+function applyAction(object: KubernetesObject, live: KubernetesObject | undefined): readonly ApplyAction[] {
+  if (live !== undefined && isInLine(live, object)) return [];
+  return [{ kind: "apply", ref: refOf(object), object, resourceVersion: live?.metadata?.resourceVersion }];
+}
+
+function deleteAction(route: KubernetesObject): DeleteAction {
+  const { uid = "", resourceVersion = "" } = route.metadata ?? {};
+  return { kind: "delete", ref: refOf(route), uid, resourceVersion };
+}
+
+function refOf({ metadata }: KubernetesObject): ObjectRef {
+  const { group, resource } = GATEWAY_HTTP_ROUTE;
+  return { group, resource, namespace: metadata?.namespace ?? "default", name: metadata?.name ?? "" };
+}
+
+function nameOf({ metadata }: KubernetesObject): string {
+  return metadata?.name ?? "";
+}
+
+/**
+ * Whether the live route has all that is wanted. What the API server or people added beside it does not count, but for
+ * the matches, where more means other requests. A setting that is no longer wanted shows in the hash.
+ */
+function isInLine(live: KubernetesObject, wanted: KubernetesObject): boolean {
+  return (
+    hasAll(labelsOf(live), labelsOf(wanted)) &&
+    hasAll(annotationsOf(live), annotationsOf(wanted)) &&
+    contains(live.spec, wanted.spec) &&
+    canonicalJson(matchesOf(live.spec)) === canonicalJson(matchesOf(wanted.spec))
+  );
+}
+
+function hasAll(found: StringMap, wanted: StringMap): boolean {
+  return Object.keys(wanted).every((key) => found[key] === wanted[key]);
+}
+
+function contains(found: unknown, wanted: unknown): boolean {
+  if (Array.isArray(wanted)) {
+    return (
+      Array.isArray(found) &&
+      found.length === wanted.length &&
+      wanted.every((item, index) => contains(found[index], item))
+    );
+  }
+  if (!isRecord(wanted)) return found === wanted;
+  return isRecord(found) && Object.keys(wanted).every((key) => contains(found[key], wanted[key]));
+}
+
+/** Of every rule; ours have one rule each. */
+function matchesOf(spec: unknown): readonly unknown[] {
+  const rules = isRecord(spec) && Array.isArray(spec["rules"]) ? (spec["rules"] as readonly unknown[]) : [];
+  return rules.flatMap((rule) => (isRecord(rule) && Array.isArray(rule["matches"]) ? rule["matches"] : []));
+}

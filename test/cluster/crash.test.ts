@@ -1,0 +1,149 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { annotationsOf, type KubernetesObject, labelsOf } from "../../src/core/kubernetes.ts";
+import { waitFor } from "../../src/dev/control-plane/wait.ts";
+import { resourcePath } from "../../src/k8s/client.ts";
+import { ResourceWatch } from "../../src/k8s/watch.ts";
+import { type ControllerProcess, RolesCluster } from "./roles.ts";
+import { policy, service } from "./session.ts";
+
+const SHOP = "shop";
+const CORE = { group: "", version: "v1", namespace: SHOP } as const;
+const SERVICES = resourcePath({ ...CORE, resource: "services" });
+const POLICIES = resourcePath({
+  group: "fairlead.dev",
+  version: "v1alpha1",
+  resource: "resiliencepolicies",
+  namespace: SHOP,
+});
+const TARGETS = 20;
+/** Two dozen leaders die here, and each time the next one waits for this to end. */
+const LEASE = { leaseDurationMs: 1_200, renewDeadlineMs: 800, retryPeriodMs: 100 };
+/** Above every other number of the objects. */
+const LIMIT = 40_000;
+
+let roles: RolesCluster;
+let leader: ControllerProcess;
+let watch: ResourceWatch;
+let started = 1;
+/** By name, how often each Service has changed. */
+const changes = new Map<string, number>();
+
+beforeAll(async () => {
+  ({ roles, first: leader } = await RolesCluster.start(LEASE));
+  await roles.client.create("/api/v1/namespaces", {
+    metadata: { name: SHOP, labels: { "fairlead.dev/mode": "enforce" } },
+  });
+  for (let index = 0; index < TARGETS; index += 1) {
+    await roles.client.create(SERVICES, service(SHOP, `web-${index}`, { labels: { app: "web" } }));
+  }
+  await roles.client.create(POLICIES, policy(SHOP, "fleet", specOf(0)));
+  await settled();
+  watch = new ResourceWatch({
+    client: roles.client,
+    resource: { group: "", resource: "services" },
+    handler: {
+      set: ({ metadata }) => {
+        if (metadata?.namespace === SHOP) changes.set(metadata.name ?? "", (changes.get(metadata.name ?? "") ?? 0) + 1);
+      },
+      delete: () => {},
+    },
+    log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
+  });
+  watch.start();
+  await watch.whenSynced();
+});
+afterAll(async () => {
+  await watch?.stop();
+  await roles?.stop();
+});
+
+/** Each turn another limit, so that every target has to be written again. */
+function specOf(turn: number): object {
+  return { targetSelector: { matchLabels: { app: "web" } }, circuitBreaker: { consecutiveFailures: LIMIT + turn } };
+}
+
+interface Status {
+  readonly observedGeneration?: number;
+  readonly currentRevision?: string;
+  readonly updateRevision?: string;
+  readonly appliedCount?: number;
+  readonly conditions?: readonly { readonly type: string; readonly status: string; readonly reason: string }[];
+}
+
+async function policyNow(): Promise<KubernetesObject & { readonly status?: Status }> {
+  return roles.client.get(`${POLICIES}/fleet`);
+}
+
+/** Resolves when the status says that every target has the spec as it is now. */
+async function settled(): Promise<void> {
+  await waitFor("the policy to be ready", async () => {
+    const { metadata, status } = await policyNow();
+    const isReady = status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
+    return isReady && status?.observedGeneration === metadata?.generation && status?.appliedCount === TARGETS;
+  });
+}
+
+/** Everything that a reconcile leaves behind, without times, versions and revisions, which differ from turn to turn. */
+async function outcome(turn: number): Promise<unknown> {
+  const services: KubernetesObject[] = [];
+  await roles.client.list(SERVICES, { onPage: (items) => services.push(...items) });
+  const { metadata, status } = await policyNow();
+  const revision = status?.updateRevision ?? "";
+  const text = JSON.stringify({
+    services: services.map((it) => [it.metadata?.name, annotationsOf(it), labelsOf(it)]),
+    finalizers: metadata?.finalizers,
+    settled: status?.currentRevision === status?.updateRevision,
+    conditions: status?.conditions?.map(({ type, status, reason }) => [type, status, reason]),
+  });
+  return JSON.parse(text.replaceAll(revision, "REVISION").replaceAll(`${LIMIT + turn}`, "LIMIT"));
+}
+
+async function replacement(): Promise<ControllerProcess> {
+  started += 1;
+  const next = await roles.controller(`controller-${started}`);
+  await next.whenLeading();
+  return next;
+}
+
+async function change(turn: number): Promise<void> {
+  await roles.client.patch({ path: `${POLICIES}/fleet`, type: "merge", body: { spec: specOf(turn) } });
+}
+
+/** Every target changed exactly once, and was written at most once by a write that was answered. */
+async function expectOneChangeEach(answeredBefore: number, turn: string): Promise<void> {
+  const total = (): number => [...changes.values()].reduce((sum, count) => sum + count, 0);
+  await waitFor("the watch of the test", () => total() >= TARGETS);
+  const once = Array.from({ length: TARGETS }, (_, index) => [`web-${index}`, 1] as const);
+  expect(Object.fromEntries(changes), turn).toEqual(Object.fromEntries(once));
+  // A write that was under way when its sender died is logged as 504, whether it was carried out or not.
+  const answered = (await roles.writes())
+    .slice(answeredBefore)
+    .filter(({ resource, code }) => resource === "services" && code < 300)
+    .map(({ name }) => name);
+  expect(answered, turn).toHaveLength(new Set(answered).size);
+}
+
+test("a controller that dies after its k-th write, for every k, is finished by the next without a needless write", async () => {
+  // An uninterrupted run first: what it leaves behind.
+  await change(1);
+  await settled();
+  const expected = await outcome(1);
+  let killed = 0;
+  for (;;) {
+    const since = (await roles.writes()).length;
+    changes.clear();
+    await leader.crashAfter(killed + 1);
+    await change(2 + killed);
+    const dies = settled().then(() => !leader.alive);
+    await Promise.race([waitFor("the controller to die", () => !leader.alive), dies]);
+    // A reconcile makes no more writes than this: every k was seen.
+    if (leader.alive) break;
+    killed += 1;
+    leader = await replacement();
+    await dies;
+    expect(await outcome(1 + killed), `killed after write ${killed}`).toEqual(expected);
+    await expectOneChangeEach(since, `killed after write ${killed}`);
+  }
+  // Twenty targets, the stored revision and the status.
+  expect(killed).toBeGreaterThanOrEqual(TARGETS + 2);
+}, 300_000);
