@@ -40,6 +40,7 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   "node-forge": ["controller", "dev"],
   commander: ["cli.ts"],
   rfc6902: ["cli"],
+  re2js: ["core"],
 };
 
 function importsOf(file: string): readonly string[] {

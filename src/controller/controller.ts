@@ -1,9 +1,9 @@
-import { planTarget } from "../core/admission/plan.ts";
 import type { ClusterWriter } from "../k8s/apply.ts";
 import type { EventSink } from "../k8s/events.ts";
 import type { Logger } from "../k8s/ports.ts";
 import type { ClusterStore } from "../k8s/store.ts";
 import type { Work } from "./leader-work.ts";
+import { planOnce } from "./plan-once.ts";
 import { PolicyReconciler } from "./policies.ts";
 import type { Telemetry } from "./ports.ts";
 import type { QueueNumbers } from "./queue.ts";
@@ -39,7 +39,7 @@ export class Controller implements Work {
     this.#resync = new Resync({
       store,
       writer,
-      planTarget,
+      planTarget: planOnce,
       events,
       telemetry,
       log,

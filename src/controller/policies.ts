@@ -1,7 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import type { Action } from "../core/action.ts";
 import { candidates } from "../core/admission/candidates.ts";
-import { planTarget } from "../core/admission/plan.ts";
 import type { CompiledPolicy } from "../core/intent/policy.ts";
 import { isAimedAt } from "../core/intent/precedence.ts";
 import type { KubernetesObject } from "../core/kubernetes.ts";
@@ -20,6 +19,7 @@ import type { EventSink, PolicyEvent } from "../k8s/events.ts";
 import { type Clock, describeError, type Logger, systemClock } from "../k8s/ports.ts";
 import { targetKeyOf } from "../k8s/namespaced.ts";
 import type { Change, ClusterStore } from "../k8s/store.ts";
+import { planOnce } from "./plan-once.ts";
 import type { Telemetry, Writer } from "./ports.ts";
 import { type QueueNumbers, WorkQueue } from "./queue.ts";
 
@@ -194,8 +194,10 @@ export class PolicyReconciler {
     const policy = hold === undefined ? stored : await write(hold, "finalizer");
     const revisions = compiled === undefined ? NO_REVISIONS : this.#planRevisions(policy, compiled);
     const failure = (await this.#writeAll(routes.actions, write)) ?? (await this.#writeAll(revisions.actions, write));
+    // What somebody else wrote meanwhile is planned anew at once: nothing to tell.
+    if (isConflict(failure)) throw failure;
     const problem = failure === undefined ? revisions.problem : describeError(failure);
-    const told = await this.#tellStatus({ policy, compiled, routes, problem, traceId });
+    const told = await this.#tellStatus({ key, policy, routes, problem, traceId });
     if (failure !== undefined) throw failure;
     return told || hold !== undefined || routes.actions.length + revisions.actions.length > 0;
   }
@@ -234,15 +236,23 @@ export class PolicyReconciler {
     return planRevisions({ policy, compiled, stored: this.#options.store.revisionsIn(compiled.namespace), keep });
   }
 
-  async #tellStatus({ policy, compiled, routes, problem, traceId }: Told): Promise<boolean> {
+  async #tellStatus({ key, policy, routes, problem, traceId }: Told): Promise<boolean> {
     const { store, writer, failures, events } = this.#options;
-    const outOfStep = await this.#outOfStep(compiled);
+    await this.#planTargets(key);
+    // From here on nothing is waited for: the status is one of a single moment.
+    const compiled = store.compiledPolicy(key.namespace, key.name);
+    const again = planRoutes({ policy, compiled, live: store.routesIn(key.namespace), world: store });
+    // What was just written is on its way through the watch.
+    const written = new Set(problem === undefined ? routes.actions.map(nameIn) : []);
     const action = planStatus({
       policy,
       world: store,
       failures,
-      outOfStep,
-      routes: { findings: routes.findings, pending: problem === undefined ? 0 : routes.actions.length },
+      outOfStep: this.#outOfStep(compiled),
+      routes: {
+        findings: again.findings,
+        pending: again.actions.filter((route) => !written.has(nameIn(route))).length,
+      },
       ...(problem !== undefined && { problem }),
       // To the second, as the API server writes its own times.
       nowText: `${new Date(this.#clock.now()).toISOString().slice(0, -".000Z".length)}Z`,
@@ -253,17 +263,24 @@ export class PolicyReconciler {
     return true;
   }
 
-  /** The targets that are still to be written, a few at a time, so that reviews are answered in between. */
-  async #outOfStep(compiled: CompiledPolicy | undefined): Promise<ReadonlySet<string>> {
+  /** Plans are remembered, so that the status finds them made; a few at a time, so that reviews go between. */
+  async #planTargets({ namespace, name }: PolicyKey): Promise<void> {
     const { store } = this.#options;
-    const found = new Set<string>();
+    const compiled = store.compiledPolicy(namespace, name);
     let count = 0;
     for (const { key, object } of compiled === undefined ? [] : targetsOf(compiled, store)) {
       count += 1;
       if (count % TARGETS_AT_A_TIME === 0) await setImmediate();
-      if (object !== undefined && planTarget(object, key, store) !== undefined) found.add(targetText(key));
+      if (object !== undefined) planOnce(object, key, store);
     }
-    return found;
+  }
+
+  /** The targets that are still to be written. */
+  #outOfStep(compiled: CompiledPolicy | undefined): ReadonlySet<string> {
+    const { store } = this.#options;
+    const targets = compiled === undefined ? [] : targetsOf(compiled, store);
+    const waiting = targets.filter(({ key, object }) => object !== undefined && planOnce(object, key, store));
+    return new Set(waiting.map(({ key }) => targetText(key)));
   }
 
   async #write({ key, action, reason, traceId }: PolicyWrite): Promise<KubernetesObject> {
@@ -321,8 +338,8 @@ interface CleanUp {
 }
 
 interface Told {
+  readonly key: PolicyKey;
   readonly policy: KubernetesObject;
-  readonly compiled: CompiledPolicy | undefined;
   readonly routes: RoutePlan;
   readonly problem: string | undefined;
   readonly traceId: string;
@@ -335,6 +352,11 @@ interface PolicyWrite {
   readonly action: Action;
   readonly reason: string;
   readonly traceId: string;
+}
+
+/** Of an object that the policy owns. */
+function nameIn(action: Action): string {
+  return action.kind === "label" || action.kind === "patch" ? "" : action.ref.name;
 }
 
 function policyText({ namespace, name }: PolicyKey): string {

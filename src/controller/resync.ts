@@ -173,6 +173,7 @@ export class Resync {
     const plan = live && planTarget(live, key, store);
     if (live !== undefined) this.counters.planned += 1;
     if (live === undefined || plan === undefined) {
+      this.#behindSinceMs.delete(targetText(key));
       this.#setFailure(key, undefined);
       return false;
     }
@@ -186,23 +187,29 @@ export class Resync {
   }
 
   async #write(key: TargetKey, live: KubernetesObject, plan: TargetPlan): Promise<void> {
-    const { writer } = this.#options;
+    const { writer, telemetry } = this.#options;
     const traceId = this.#traceOf(key, plan);
     const answer = await this.#traced(traceId, key, () => writer.execute(plan.first));
-    this.#repetitions.count(targetText(key), contentOf(plan.first));
     const next = plan.verify(answer);
     if (next !== undefined && isAnsweredOtherwise(plan.first, answer)) throw new AdmissionBehindError();
+    this.#repetitions.count(targetText(key), contentOf(plan.first));
     this.#behindSinceMs.delete(targetText(key));
     this.counters.changed += 1;
-    this.#tell(key, { live, plan, traceId, direct: next !== undefined });
-    if (next === undefined) {
-      this.#setFailure(key, undefined);
-      return;
+    const { policy, reason } = plan;
+    const why = { reason, policy };
+    telemetry.wrote({ ...key, action: plan.first.kind, direct: next !== undefined, why, traceId });
+    if (next !== undefined) {
+      this.counters.direct += 1;
+      const written = await this.#traced(traceId, key, () => writer.execute(next));
+      if (plan.verify(written) !== undefined) {
+        this.#setFailure(key, "Another webhook takes the settings off again within the same write");
+        // Nobody tells when that webhook goes.
+        this.#queue.addAfter(key, UNDONE_RETRY_MS);
+        return;
+      }
     }
-    this.counters.direct += 1;
-    const written = await this.#traced(traceId, key, () => writer.execute(next));
-    const undone = plan.verify(written) !== undefined;
-    this.#setFailure(key, undone ? "Another webhook takes the settings off again within the same write" : undefined);
+    this.#setFailure(key, undefined);
+    if (reason === "repaired") this.#tellRepaired(key, { live, policy, traceId });
   }
 
   async #traced<T>(traceId: string | undefined, key: TargetKey, write: () => Promise<T>): Promise<T> {
@@ -230,17 +237,14 @@ export class Resync {
   }
 
   /** Applied and cleaned are told by the policy, once for all its targets; a repair is news about one target. */
-  #tell(key: TargetKey, { live, plan, traceId, direct }: Written): void {
+  #tellRepaired(key: TargetKey, { live, policy, traceId }: Repaired): void {
     const { telemetry, events } = this.#options;
-    const why = { reason: plan.reason, policy: plan.policy };
-    telemetry.wrote({ ...key, action: plan.first.kind, direct, why, traceId });
-    if (plan.reason !== "repaired") return;
     telemetry.drift(key.kind);
     events.emit({
       regarding: { ...regarding(key, live) },
       type: "Warning",
       reason: "Repaired",
-      message: `Somebody changed what ResiliencePolicy ${plan.policy} had set; it is put back`,
+      message: `Somebody changed what ResiliencePolicy ${policy} had set; it is put back`,
       ...(traceId !== undefined && { traceId }),
     });
   }
@@ -288,6 +292,8 @@ export class Resync {
   }
 }
 
+/** Two requests in this time are no load, and people wait no longer for the cure. As long as the longest backoff. */
+const UNDONE_RETRY_MS = 30_000;
 /** A replica of admission that lags so long has lost its watch. */
 const ADMISSION_BEHIND_MS = 10_000;
 
@@ -308,11 +314,10 @@ function isAnsweredOtherwise(action: TargetAction, answer: KubernetesObject): bo
   return action.kind === "label" && (labelsOf(answer)[REVISION_LABEL] ?? null) !== action.value;
 }
 
-interface Written {
+interface Repaired {
   readonly live: KubernetesObject;
-  readonly plan: TargetPlan;
+  readonly policy: string;
   readonly traceId: string | undefined;
-  readonly direct: boolean;
 }
 
 function regarding(key: TargetKey, object: KubernetesObject): Parameters<EventSink["emit"]>[0]["regarding"] {

@@ -64,7 +64,7 @@ async function stayUp({ controlPlane, fairlead }: Stage, interruption: Interrupt
     `  export KUBECONFIG=${controlPlane.kubeconfigPath}`,
     `  alias kubectl=${kubectl}`,
     "",
-    "  kubectl apply -f examples/fleet.yaml && kubectl get services -n payments -o yaml",
+    "  kubectl apply -f examples/breaker.yaml && kubectl get service orders -n shop -o yaml",
     "  kubectl annotate service policy-service -n iam-policy-service retry.linkerd.io/limit=many --overwrite",
     `  curl -s ${fairlead.operationsUrl}/metrics | grep ^fairlead_`,
   ];

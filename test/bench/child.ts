@@ -70,6 +70,15 @@ export class Child {
     return answer;
   }
 
+  /** Holds the process still, and its watches with it, without ending anything. */
+  pause(): void {
+    this.#process.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#process.kill("SIGCONT");
+  }
+
   /** SIGTERM writes a CPU profile where one was asked for. */
   async stop(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     if (this.#failure !== undefined) return;

@@ -12,6 +12,15 @@ export const GOALS = {
   memoryAboveBareMiBMax: 100,
   /** "Flat under churn": less than one semi-space of V8 (16 MiB, v8 heap.cc), whose resizing is no leak. */
   churnGrowthMiBMax: 16,
+  /** One change to all Services, Fairlead / bare client, from the policy write to the last answer. */
+  propagationRatioMax: 1.3,
+  propagationMsMax: 30_000,
+  /** Writes of a settled cluster, Leases aside. */
+  settledWritesMax: 0,
+  /** Memory for each Service of a namespace that did not opt in, on the heap of one process. */
+  strangerBytesMax: 2 * 1024,
+  /** What a large Service may cost more than a small one there: nothing of its size, only noise of the heap. */
+  strangerSizeBytesMax: 512,
 } as const;
 
 /** Size of the world. All policies are in the one namespace, which is the worst case. */
@@ -20,6 +29,15 @@ export const SERVICES = 1_000;
 
 /** One request at a time, and about what one kube-apiserver keeps in flight during a rollout. */
 export const CONCURRENCIES = [1, 32] as const;
+
+/** As many writes at once as Fairlead's writer has (src/k8s/apply.ts). */
+export const PATCH_CONCURRENCY = 8;
+
+/** What can be measured alone. The first three share one cluster with one process of Fairlead, the others one with two. */
+export const REVIEW_PARTS = ["reviews", "creates", "churn"] as const;
+export const CONTROLLER_PARTS = ["propagation", "scale", "settled"] as const;
+export const PARTS = [...REVIEW_PARTS, ...CONTROLLER_PARTS] as const;
+export type Part = (typeof PARTS)[number];
 
 /** How long and how often each thing is measured. */
 export interface Plan {
@@ -31,10 +49,14 @@ export interface Plan {
   /** Creates of each arm in one round. */
   readonly endToEndCreates: number;
   readonly churnCycles: number;
+  readonly propagationRounds: number;
+  /** Services of the one large namespace, and of those that did not opt in. */
+  readonly scaleServices: number;
+  readonly settledMs: number;
 }
 
 /**
- * Minutes, not seconds (reference/admission-webhooks.md, Lessons b), yet under six with the start of the cluster.
+ * Minutes, not seconds (reference/admission-webhooks.md, Lessons b), yet under eight with the start of two clusters.
  * Many short windows rather than a few long ones: both servers then meet the same moods of a shared machine.
  */
 export const FULL_PLAN: Plan = {
@@ -44,6 +66,9 @@ export const FULL_PLAN: Plan = {
   endToEndRounds: 25,
   endToEndCreates: 60,
   churnCycles: 30,
+  propagationRounds: 7,
+  scaleServices: 10_000,
+  settledMs: 60_000,
 };
 export const QUICK_PLAN: Plan = {
   handlerRounds: 3,
@@ -52,4 +77,7 @@ export const QUICK_PLAN: Plan = {
   endToEndRounds: 8,
   endToEndCreates: 30,
   churnCycles: 9,
+  propagationRounds: 3,
+  scaleServices: 2_000,
+  settledMs: 15_000,
 };

@@ -1,5 +1,6 @@
 import type { KubernetesClient } from "../../src/k8s/client.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
+import { MAX_FAILURES } from "./fleet.ts";
 import type { Plan } from "./limits.ts";
 import type { Server } from "./servers.ts";
 import { median } from "./statistics.ts";
@@ -19,7 +20,6 @@ export interface MemoryResult {
 const BYTES_PER_MIB = 1024 * 1024;
 const CHURNED_POLICIES = 5;
 const CHURNED_SERVICES = 40;
-const MAX_FAILURES = "balancer.linkerd.io/failure-accrual-consecutive-max-failures";
 
 /** Whether RSS stays, after all the load, while policies and Services come, change and go. */
 export async function measureMemory({ child }: Server, client: KubernetesClient, plan: Plan): Promise<MemoryResult> {

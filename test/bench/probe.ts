@@ -1,9 +1,6 @@
 /**
- * Loaded into both servers with `--import`, so that they measure themselves in the same way and at the same cost. It
- * also stands in for the kubelet: BENCH_SERVICE_ACCOUNT_DIR is read where a pod's token and CA would be mounted.
+ * Loaded into both servers with `--import`, so that they measure themselves in the same way and at the same cost.
  */
-import promises from "node:fs/promises";
-import { syncBuiltinESMExports } from "node:module";
 import { monitorEventLoopDelay, PerformanceObserver } from "node:perf_hooks";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -13,6 +10,8 @@ export interface Usage {
   /** User and system time since its start, all threads. */
   readonly cpuMicros: number;
   readonly rssBytes: number;
+  /** The largest since its start. */
+  readonly rssPeakBytes: number;
   /** The longest pause for garbage since the last question. */
   readonly gcPauseMaxMs: number;
   /** How late timers were since the last question, 99th percentile. */
@@ -21,17 +20,13 @@ export interface Usage {
   readonly heapBytes?: number;
 }
 
-/** `heap` collects garbage first, so that it is asked only where nothing is timed. */
+/** `heap` collects garbage first, so that it is asked only where nothing is timed; RSS is then that after it. */
 export type Question = "usage" | "heap";
 
 /** The step of the loop-delay timer: coarse, so that it costs nothing. */
 const LOOP_DELAY_RESOLUTION_MS = 20;
 const NS_PER_MS = 1_000_000;
-const MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
-
-const standIn = process.env["BENCH_SERVICE_ACCOUNT_DIR"];
-if (standIn !== undefined) redirectMount(standIn);
-
+const BYTES_PER_KIB = 1024;
 const loopDelay = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS });
 loopDelay.enable();
 let gcPauseMaxMs = 0;
@@ -45,13 +40,15 @@ process.on("disconnect", () => process.exit());
 process.channel?.unref();
 
 function answer(question: Question): Usage {
+  const heapBytes = question === "heap" ? heapAfterCollection() : undefined;
   const { user, system } = process.cpuUsage();
   const usage: Usage = {
     cpuMicros: user + system,
     rssBytes: process.memoryUsage.rss(),
+    rssPeakBytes: process.resourceUsage().maxRSS * BYTES_PER_KIB,
     gcPauseMaxMs,
     loopDelayP99Ms: Math.max(0, loopDelay.percentile(99) / NS_PER_MS - LOOP_DELAY_RESOLUTION_MS),
-    ...(question === "heap" && { heapBytes: heapAfterCollection() }),
+    ...(heapBytes !== undefined && { heapBytes }),
   };
   loopDelay.reset();
   gcPauseMaxMs = 0;
@@ -62,14 +59,4 @@ function heapAfterCollection(): number {
   setFlagsFromString("--expose-gc");
   (runInNewContext("gc") as () => void)();
   return process.memoryUsage().heapUsed;
-}
-
-function redirectMount(directory: string): void {
-  const readFile = promises.readFile;
-  promises.readFile = ((path: unknown, options: never) =>
-    readFile(
-      typeof path === "string" && path.startsWith(MOUNT) ? directory + path.slice(MOUNT.length) : (path as string),
-      options,
-    )) as typeof readFile;
-  syncBuiltinESMExports();
 }

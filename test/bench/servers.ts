@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { createAuthority, signLeaf } from "../../src/controller/certificate-material.ts";
 import type { ControlPlane } from "../../src/dev/control-plane/control-plane.ts";
 import { runCommand } from "../../src/dev/control-plane/command.ts";
-import { waitFor } from "../../src/dev/control-plane/wait.ts";
 import type { Workspace } from "../../src/dev/control-plane/workspace.ts";
 import { kubectl, ROOT } from "../cluster/support.ts";
 import { Child } from "./child.ts";
@@ -16,7 +15,8 @@ export interface Server {
   readonly caPem: string;
 }
 
-const NAMESPACE = "fairlead";
+/** Fairlead's own namespace. */
+export const OWN_NAMESPACE = "fairlead";
 /** Longer than any run. */
 const TOKEN_LIFETIME = "1h";
 
@@ -25,7 +25,8 @@ const TOKEN_LIFETIME = "1h";
  * (a WebAssembly module of tens of MiB) in its memory.
  */
 export async function compile(workspace: Workspace): Promise<string> {
-  const files = ["src/cli.ts", "test/bench/bare-server.ts", "test/bench/probe.ts"].map((file) => join(ROOT, file));
+  const entries = ["src/cli.ts", "test/bench/bare-server.ts", "test/bench/bare-client.ts", "test/bench/probe.ts"];
+  const files = entries.map((file) => join(ROOT, file));
   const config = {
     extends: join(ROOT, "tsconfig.json"),
     compilerOptions: { noEmit: false, noCheck: true, types: [], rootDir: ROOT, outDir: workspace.file("dist") },
@@ -67,62 +68,60 @@ export async function startBareServer({ workspace, dist, nodeFlags }: StartOptio
   return { name: "bare", child, port, caPem: authority.certPem };
 }
 
-/** `fairlead serve` with the token of a service account, as in a pod, logging at info into a file. */
-export async function startFairleadServer({ workspace, controlPlane, dist, nodeFlags }: StartOptions): Promise<Server> {
+/** `fairlead serve` with the token of a service account, as in a pod, on free ports, logging at info into a file. */
+export function spawnFairlead(
+  { workspace, controlPlane, dist, nodeFlags }: StartOptions,
+  { name, account, flags }: { readonly name: string; readonly account: Account; readonly flags: readonly string[] },
+): Child {
   const { hostname, port } = new URL(controlPlane.url);
   const env = {
     KUBERNETES_SERVICE_HOST: hostname,
     KUBERNETES_SERVICE_PORT: port,
-    BENCH_SERVICE_ACCOUNT_DIR: await serviceAccount(controlPlane, workspace),
+    KUBERNETES_SERVICE_ACCOUNT_DIR: account.directory,
+    POD_NAME: name,
   };
-  const serve = ["serve", "--register", "--namespace", NAMESPACE, "--host", "127.0.0.1", "--port", "0"];
-  const script = join(dist, "src/cli.js");
-  const args = [
-    ...nodeFlags,
-    "--import",
-    join(dist, "test/bench/probe.js"),
-    script,
-    ...serve,
-    "--operations-port",
-    "0",
+  const serve = [
+    "serve",
+    `--namespace=${OWN_NAMESPACE}`,
+    "--host=127.0.0.1",
+    "--operations-port=0",
+    "--log-level=info",
   ];
-  const child = new Child({ args, env, logPath: workspace.file("fairlead.log") });
-  let admission: string | undefined;
-  await waitFor("Fairlead to be ready", () => {
-    child.assertAlive();
-    admission = admissionUrlIn(child.logPath);
-    return admission !== undefined;
-  });
-  const bundle = await kubectl(controlPlane, ["get", "mutatingwebhookconfiguration", "fairlead", "-o", CA_BUNDLE]);
-  const caPem = Buffer.from(bundle, "base64").toString("utf8");
-  return { name: "fairlead", child, port: Number(new URL(admission ?? "").port), caPem };
+  const probe = ["--import", join(dist, "test/bench/probe.js")];
+  const args = [...nodeFlags, ...probe, join(dist, "src/cli.js"), ...serve, ...flags];
+  return new Child({ args, env, logPath: workspace.file(`${name}.log`) });
 }
 
-const CA_BUNDLE = "jsonpath={.webhooks[0].clientConfig.caBundle}";
-
-/** The path of Fairlead's mutating door, with its secret. */
-export async function fairleadSecret(controlPlane: ControlPlane): Promise<string> {
-  const field = "jsonpath={.webhooks[0].clientConfig.url}";
-  const url = await kubectl(controlPlane, ["get", "mutatingwebhookconfiguration", "fairlead", "-o", field]);
-  return new URL(url).pathname.split("/").at(-1) ?? "";
+export interface Account {
+  /** As the audit log names it. */
+  readonly user: string;
+  readonly token: string;
+  /** What the kubelet would mount. */
+  readonly directory: string;
 }
 
-/** What the kubelet would mount; the account may do everything, since rights are not what is measured. */
-async function serviceAccount(controlPlane: ControlPlane, workspace: Workspace): Promise<string> {
-  await kubectl(controlPlane, ["create", "namespace", NAMESPACE]);
-  await kubectl(controlPlane, ["create", "serviceaccount", "fairlead", "-n", NAMESPACE]);
-  const binding = ["--clusterrole=cluster-admin", `--serviceaccount=${NAMESPACE}:fairlead`];
-  await kubectl(controlPlane, ["create", "clusterrolebinding", "fairlead", ...binding]);
-  const request = ["create", "token", "fairlead", "-n", NAMESPACE, `--duration=${TOKEN_LIFETIME}`];
-  const directory = workspace.directory("serviceaccount");
-  workspace.write("serviceaccount/token", await kubectl(controlPlane, request));
-  workspace.write("serviceaccount/ca.crt", controlPlane.caPem);
-  return directory;
+/** The account may do everything, since rights are not what is measured. */
+export async function createServiceAccount(
+  controlPlane: ControlPlane,
+  workspace: Workspace,
+  name: string,
+): Promise<Account> {
+  const inNamespace = ["-n", OWN_NAMESPACE];
+  await kubectl(controlPlane, ["create", "serviceaccount", name, ...inNamespace]);
+  const binding = ["--clusterrole=cluster-admin", `--serviceaccount=${OWN_NAMESPACE}:${name}`];
+  await kubectl(controlPlane, ["create", "clusterrolebinding", name, ...binding]);
+  const request = ["create", "token", name, ...inNamespace, `--duration=${TOKEN_LIFETIME}`];
+  const token = (await kubectl(controlPlane, request)).trim();
+  const directory = workspace.directory(`account-${name}`);
+  workspace.write(`account-${name}/token`, token);
+  workspace.write(`account-${name}/ca.crt`, controlPlane.caPem);
+  return { user: `system:serviceaccount:${OWN_NAMESPACE}:${name}`, token, directory };
 }
 
-function admissionUrlIn(logPath: string): string | undefined {
+/** The last line with this message in the log of a server. */
+export function loggedLine(logPath: string, message: string): unknown {
   const line = readFileSync(logPath, "utf8")
     .split("\n")
-    .find((text) => text.includes('"msg":"ready"'));
-  return line && (JSON.parse(line) as { admission: string }).admission;
+    .findLast((text) => text.includes(`"msg":"${message}"`));
+  return line && JSON.parse(line);
 }

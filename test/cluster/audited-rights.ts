@@ -19,7 +19,6 @@ export function accountOf(role: Role): string {
 
 interface AuditEvent {
   readonly user: { readonly username: string };
-  readonly impersonatedUser?: object;
   readonly verb: string;
   readonly requestURI: string;
   readonly objectRef?: {

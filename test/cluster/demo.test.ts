@@ -90,10 +90,15 @@ describe("fairlead demo", () => {
         'admission webhook "services.fairlead.dev" denied the request: Service checkout/cart cannot be accepted, 3 problems:\n',
       '       fix: write "5xx,429"\n',
       "     Warning: FL401 would be refused: timeout.linkerd.io/request: ",
+      "     Service policy-service does not exist in namespace iam-policy-service; create what is missing, or correct",
       "     + timeout.linkerd.io/request: 2500ms\n",
+      "     - balancer.linkerd.io/failure-accrual-consecutive-max-failures: 7\n",
+      "     - timeout.linkerd.io/request: 10000ms\n     + timeout.linkerd.io/request: 5000ms\n",
       "     Warning: FL504 retry.linkerd.io/limit: ",
-      "   equal to the manifest, to the letter\n",
-      "7 of 7 steps went as told, in ",
+      "Somebody changed what ResiliencePolicy sessions had set; it is put back\n",
+      "     stock-stock-fairlead-rest ",
+      "   equal to the manifest, but for the limit that was removed by hand\n",
+      "10 of 10 steps went as told, in ",
     ]) {
       expect(stdout).toContain(line);
     }

@@ -23,6 +23,18 @@ export type Fault =
   | "listGone"
   | "throttle";
 
+/** A request that changes something. */
+export interface ProxiedWrite {
+  readonly method: string;
+  readonly path: string;
+}
+
+export interface ForcedAnswer {
+  readonly status: number;
+  readonly message: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 interface Upstream {
   readonly url: string;
   readonly caPem: string;
@@ -32,6 +44,8 @@ interface Upstream {
 /** A TLS proxy in front of a kube-apiserver that misbehaves on demand. */
 export class FaultProxy {
   fault: Fault = "pass";
+  /** Asked about each write that arrives: what it gives is the answer, undefined hands the write on. */
+  onWrite: (write: ProxiedWrite) => ForcedAnswer | undefined | Promise<ForcedAnswer | undefined> = () => undefined;
   /** Overrides the page size of lists, so that few objects make many pages. */
   pageLimit: number | undefined;
   /** Requests seen since the start. */
@@ -108,7 +122,20 @@ export class FaultProxy {
       return;
     }
     if (listing && this.pageLimit !== undefined) url.searchParams.set("limit", String(this.pageLimit));
-    this.#forward(request, response, url.pathname + url.search);
+    const path = url.pathname + url.search;
+    if (request.method === "GET") this.#forward(request, response, path);
+    else void this.#write(request, response, path);
+  }
+
+  async #write(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+    const forced = await this.onWrite({ method: request.method ?? "", path });
+    if (forced === undefined) {
+      this.#forward(request, response, path);
+      return;
+    }
+    const { status, message, headers } = forced;
+    response.writeHead(status, { "Content-Type": "application/json", ...headers });
+    response.end(JSON.stringify({ kind: "Status", apiVersion: "v1", code: status, message }));
   }
 
   #misbehave(

@@ -14,6 +14,8 @@ export interface ForeignWebhookOptions {
   /** Only Services of this namespace are sent. */
   readonly namespace: string;
   readonly mutate: (object: KubernetesObject) => readonly PatchOperation[];
+  /** Why an object is refused; undefined, the default, lets it pass. */
+  readonly refuse?: (object: KubernetesObject) => string | undefined;
 }
 
 /** Somebody else's mutating webhook for Services. */
@@ -31,7 +33,7 @@ export class ForeignWebhook {
     const authority = await createAuthority(nowMs);
     const leaf = await signLeaf(authority, { names: ["127.0.0.1"], nowMs });
     const server = createServer({ cert: leaf.certPem, key: leaf.keyPem }, (request, response) => {
-      void respond(request, response, options.mutate);
+      void respond(request, response, options);
     });
     await once(server.listen(0, "127.0.0.1"), "listening");
     const { port } = server.address() as AddressInfo;
@@ -50,20 +52,24 @@ export class ForeignWebhook {
 async function respond(
   request: IncomingMessage,
   response: ServerResponse,
-  mutate: ForeignWebhookOptions["mutate"],
+  options: ForeignWebhookOptions,
 ): Promise<void> {
   const review = (await json(request)) as Review;
   response.setHeader("content-type", "application/json");
-  response.end(JSON.stringify(answer(review, mutate)));
+  response.end(JSON.stringify(answer(review, options)));
 }
 
 interface Review {
   readonly request: { readonly uid: string; readonly object: KubernetesObject };
 }
 
-function answer({ request }: Review, mutate: ForeignWebhookOptions["mutate"]): object {
+function answer({ request }: Review, { mutate, refuse }: ForeignWebhookOptions): object {
+  const message = refuse?.(request.object);
   const patch = base64(JSON.stringify(mutate(request.object)));
-  const response = { uid: request.uid, allowed: true, patchType: "JSONPatch", patch };
+  const response =
+    message === undefined
+      ? { uid: request.uid, allowed: true, patchType: "JSONPatch", patch }
+      : { uid: request.uid, allowed: false, status: { code: 403, message } };
   return { apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", response };
 }
 

@@ -1,7 +1,7 @@
 import { mkdir, readlink, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
-import { setInterval } from "node:timers/promises";
+import { setTimeout as delay, setInterval } from "node:timers/promises";
 import type { ControlPlane } from "../../src/dev/control-plane/control-plane.ts";
 import { freePort } from "../../src/dev/control-plane/ports.ts";
 import { spawnSupervised, type Supervised } from "../../src/dev/control-plane/process.ts";
@@ -21,6 +21,8 @@ import { kubectl, ROOT } from "./support.ts";
 const FOLLOW_MS = 200;
 /** `terminationGracePeriodSeconds` of the chart. */
 const GRACE_MS = 30_000;
+/** The API server goes on sending requests for so long after SIGTERM: endpoints follow pods with a delay. */
+const ENDPOINT_LAG_MS = 1_000;
 const SLICES = { group: "discovery.k8s.io", version: "v1", resource: "endpointslices", namespace: NAMESPACE };
 
 export interface Machine {
@@ -123,9 +125,10 @@ export class Pod {
     this.#isServing = true;
   }
 
-  /** Takes the pod out of its Service and asks it to end; resolves with its exit code. */
+  /** Asks it to end, and takes it out of its Service meanwhile; resolves with its exit code. */
   async terminate(): Promise<number | string | undefined> {
-    await Promise.all([this.#leave(), this.#process.stop(GRACE_MS)]);
+    const left = delay(ENDPOINT_LAG_MS).then(() => this.#leave());
+    await Promise.all([left, this.#process.stop(GRACE_MS)]);
     await this.#unmount();
     return this.#process.outcome();
   }

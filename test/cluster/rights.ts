@@ -26,7 +26,7 @@ const REGISTER = {
 export const CONTROLLERS = "fairlead-controller";
 export const ADMISSIONS = "fairlead-admission";
 /** What both roles in one process need, with `--register`. */
-export const BOTH_ROLES: readonly string[] = [ADMISSIONS, CONTROLLERS, REGISTER.name];
+const BOTH_ROLES: readonly string[] = [ADMISSIONS, CONTROLLERS, REGISTER.name];
 
 const granted = new WeakMap<ControlPlane, Promise<void>>();
 

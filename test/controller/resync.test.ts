@@ -253,6 +253,19 @@ describe("Resync", () => {
     expect(changed.resync.counters).toMatchObject({ planned: 4, errors: 0 });
   });
 
+  test("a webhook that takes the keys off again is told once, is no repair, and is tried again after half a minute", async () => {
+    const plan: TargetPlan = { reason: "repaired", policy: "p", first: LABEL, verify: () => PATCH };
+    const { resync, written, events, clock } = await started({ plan: onlyWeb(plan), answer: () => labelled("abc") });
+    expect(written).toEqual([LABEL, PATCH]);
+    const message = "Another webhook takes the settings off again within the same write";
+    expect([...resync.failures.values()]).toEqual([message]);
+    expect(events.map((event) => `${event.reason}: ${event.message}`)).toEqual([`WriteFailed: ${message}`]);
+    clock.fire(30_000);
+    await resync.idle();
+    expect(written).toHaveLength(4);
+    expect(events).toHaveLength(1);
+  });
+
   test("against a tool that undoes every write it stops after five, and tries again after half a minute", async () => {
     const { written, resync, change, clock } = await started({
       plan: onlyWeb({ ...CAUSE, first: LABEL, verify: () => undefined }),

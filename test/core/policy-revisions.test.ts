@@ -119,8 +119,16 @@ describe("planRevisions()", () => {
   test("one of the name that belongs to somebody else is not touched, and said", () => {
     expect(plan([stored(COMPILED.revision, 1, "u-0"), stored("000000000001", 7)])).toEqual({
       actions: [],
-      problem: `ControllerRevision iam/${NAME} belongs to somebody else, so the spec is not kept; if it was left by a deleted policy it goes by itself, else delete it`,
+      problem: `ControllerRevision iam/${NAME} belongs to somebody else, so the spec is not kept; delete it`,
     });
+  });
+
+  test("one that a deleted policy of the same name has left is deleted, without waiting for the garbage collector", () => {
+    const left = stored(COMPILED.revision, 1, "u-0");
+    const ours = { ...left, metadata: { ...left.metadata, labels: { "app.kubernetes.io/managed-by": "fairlead" } } };
+    const { uid = "", resourceVersion = "" } = left.metadata ?? {};
+    const ref = { group: "apps", resource: "controllerrevisions", namespace: "iam", name: NAME };
+    expect(plan([ours])).toEqual({ actions: [{ kind: "delete", ref, uid, resourceVersion }] });
   });
 
   test("those of a policy of the same name that was deleted are neither counted nor pruned", () => {

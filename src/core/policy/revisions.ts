@@ -1,8 +1,9 @@
-import type { Action, ObjectRef } from "../action.ts";
+import type { Action, DeleteAction, ObjectRef } from "../action.ts";
 import { compareStrings } from "../finding.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";
-import type { KubernetesObject } from "../kubernetes.ts";
+import { type KubernetesObject, labelsOf } from "../kubernetes.ts";
 import { OBJECT_NAME_LENGTH_MAX, REVISION_LENGTH, REVISIONS_KEPT_MAX } from "../limits.ts";
+import { MANAGED_BY, MANAGED_BY_LABEL } from "../names.ts";
 import { controllerReference, isOwnedBy, ownedLabels } from "./owned.ts";
 
 /** `apps/v1` ControllerRevision: `data` never changes once it is stored, `revision` may. */
@@ -35,7 +36,12 @@ export interface RevisionsPlan {
 export function planRevisions({ policy, compiled, stored, keep }: RevisionsInput): RevisionsPlan {
   const name = revisionName(compiled.name, compiled.revision);
   const namesake = stored.find((object) => object.metadata?.name === name);
-  if (namesake !== undefined && !isOwnedBy(namesake, policy)) return { actions: [], problem: taken(namesake) };
+  if (namesake !== undefined && !isOwnedBy(namesake, policy)) {
+    // The garbage collector would take it too, but may need half a minute for it.
+    return isLeftover(namesake, policy)
+      ? { actions: [deletionOf(namesake)] }
+      : { actions: [], problem: taken(namesake) };
+  }
   // A dying one still has its name: what is to be stored can be stored once it is gone.
   if (namesake?.metadata?.deletionTimestamp !== undefined) return { actions: [] };
   const ours = stored.filter((object) => isOwnedBy(object, policy) && !object.metadata?.deletionTimestamp);
@@ -93,20 +99,23 @@ function pruning(others: readonly ControllerRevisionObject[], keep: ReadonlySet<
     .filter((object) => !keep.has(hashOf(object)))
     .sort((a, b) => numberOf(a) - numberOf(b) || compareStrings(nameOf(a), nameOf(b)))
     .slice(0, excess)
-    .map((object) => ({
-      kind: "delete",
-      ref: refOf(object.metadata?.namespace ?? "", nameOf(object)),
-      uid: object.metadata?.uid ?? "",
-      resourceVersion: object.metadata?.resourceVersion ?? "",
-    }));
+    .map(deletionOf);
+}
+
+function deletionOf(object: ControllerRevisionObject): DeleteAction {
+  const { namespace = "", uid = "", resourceVersion = "" } = object.metadata ?? {};
+  return { kind: "delete", ref: refOf(namespace, nameOf(object)), uid, resourceVersion };
+}
+
+/** Made by Fairlead for a policy of this name that was deleted. */
+function isLeftover(object: ControllerRevisionObject, { kind, metadata }: KubernetesObject): boolean {
+  const owner = object.metadata?.ownerReferences?.find(({ controller }) => controller === true);
+  return labelsOf(object)[MANAGED_BY_LABEL] === MANAGED_BY && owner?.kind === kind && owner?.name === metadata?.name;
 }
 
 function taken(namesake: KubernetesObject): string {
   const { namespace, name } = namesake.metadata ?? {};
-  return (
-    `ControllerRevision ${namespace}/${name} belongs to somebody else, so the spec is not kept; ` +
-    "if it was left by a deleted policy it goes by itself, else delete it"
-  );
+  return `ControllerRevision ${namespace}/${name} belongs to somebody else, so the spec is not kept; delete it`;
 }
 
 function refOf(namespace: string, name: string): ObjectRef {

@@ -30,7 +30,7 @@ export const screen = {
 
   /** A kubectl command with all that it printed, in kubectl's own words. */
   command(args: readonly string[], result: CommandResult, ms: number): void {
-    line(`   ${paint("bold", `$ kubectl ${args.join(" ")}`)} ${paint("dim", `(${Math.round(ms)} ms)`)}`);
+    line(`   ${paint("bold", `$ kubectl ${args.map(quoted).join(" ")}`)} ${paint("dim", `(${Math.round(ms)} ms)`)}`);
     for (const text of printed(result)) line(`     ${coloured(text, result.code)}`);
   },
 
@@ -48,6 +48,11 @@ export const screen = {
 
 export function seconds(ms: number): string {
   return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
+}
+
+/** As it would be typed into a shell. */
+function quoted(arg: string): string {
+  return /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg}'`;
 }
 
 /** With `-o json` standard output is an object for the program, not for the reader. */

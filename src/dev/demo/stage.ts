@@ -9,6 +9,7 @@ import { type ControlPlane, startControlPlane } from "../control-plane/control-p
 import { gatewayApiCrdPaths, linkerdCrdPaths } from "../control-plane/crds.ts";
 import { kubernetesVersion } from "../control-plane/versions.ts";
 import { localServeConfig } from "../local-serve-config.ts";
+import { waitFor } from "../control-plane/wait.ts";
 import { screen, type Settings } from "./screen.ts";
 
 /** The root of the repository; the demo runs there, so that kubectl's words name files as the reader knows them. */
@@ -18,6 +19,9 @@ const FAIRLEAD_CRDS = join(ROOT, "webhook-config", "crds.yaml");
 
 /** kubectl's copy of the manifest: not a setting of anybody. */
 const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
+
+/** Far more than it takes; a step that needs longer has gone wrong. */
+export const PATIENCE = { timeoutMs: 20_000 };
 
 /** The story did not come true. */
 export class StoryError extends Error {
@@ -96,6 +100,17 @@ export async function kubectlOk(stage: Stage, args: readonly string[]): Promise<
   const result = await kubectl(stage, args);
   expectThat(result.code === 0, `kubectl ${args[0]} to succeed`, `exit code ${result.code}`);
   return result;
+}
+
+/** As {@link kubectl}, once it prints what is waited for; only that is shown. */
+export async function kubectlWhen(
+  stage: Stage,
+  args: readonly string[],
+  holds: (stdout: string) => boolean,
+): Promise<void> {
+  const isThere = async (): Promise<boolean> => holds((await stage.controlPlane.kubectl(args)).stdout);
+  await waitFor(`kubectl ${args.join(" ")} to show it`, isThere, PATIENCE);
+  await kubectlOk(stage, args);
 }
 
 /** The object that the API server has now. */
