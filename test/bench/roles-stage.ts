@@ -27,7 +27,7 @@ export interface RolesStage {
   /** Services and the one policy that selects them all, settled. */
   readonly fleet: Fleet;
   /** Ends the controller and starts another with more flags; resolves when that one leads. */
-  restartController(flags: readonly string[]): Promise<Child>;
+  readonly restartController: (flags: readonly string[]) => Promise<Child>;
 }
 
 export interface RolesStageOptions {

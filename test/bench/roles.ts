@@ -34,7 +34,7 @@ export interface Roles {
   /** Every user of Fairlead, as the audit log names them. */
   readonly users: ReadonlySet<string>;
   /** Ends the controller and starts another with more flags; resolves when that one leads. */
-  restartController(flags: readonly string[]): Promise<Child>;
+  readonly restartController: (flags: readonly string[]) => Promise<Child>;
   stop(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
 }
 
