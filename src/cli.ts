@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
+import type { EvalFlags } from "./cli/eval.ts";
 import { readInput } from "./cli/input.ts";
 import { locate, OUTPUT_FORMATS, type OutputFormat, render } from "./cli/output.ts";
 import { reviewObjects } from "./cli/review.ts";
@@ -51,6 +52,7 @@ function program(): Command {
     .exitOverride();
   fairlead.addCommand(serveCommand());
   fairlead.addCommand(reviewCommand());
+  fairlead.addCommand(evalCommand());
   fairlead.addCommand(uninstallCommand());
   fairlead.addCommand(demoCommand());
   return fairlead;
@@ -117,6 +119,25 @@ function uninstallCommand(): Command {
     .addHelpText("after", "\nExit status: 0 all is gone, 1 something is left, 2 bad usage.")
     .exitOverride()
     .action(async (flags: UninstallFlags) => (await import("./cli/uninstall.ts")).uninstall(flags));
+}
+
+function evalCommand(): Command {
+  return new Command("eval")
+    .description("Evaluate a CEL expression as the API server would; for people who write rules.")
+    .requiredOption("-e, --expression <expression>", "the expression")
+    .option(
+      "-f, --filename <file>",
+      "file with one object, or - for standard input; its name in the expression is object",
+    )
+    .addOption(new Option("-o, --output <format>", "output format").choices(["text", "json"]).default("text"))
+    .addHelpText("after", "\nExit status: 0 a value, 1 an error in the expression, 2 bad usage or unreadable input.")
+    .exitOverride()
+    .action(async (flags: EvalFlags) => {
+      const { evalExpression } = await import("./cli/eval.ts");
+      const { ok, text } = evalExpression(flags, process.env["INIT_CWD"] ?? process.cwd());
+      process.stdout.write(text);
+      if (!ok) process.exitCode = EXIT_DENIED;
+    });
 }
 
 function demoCommand(): Command {

@@ -29,6 +29,8 @@ const MAY_IMPORT_ALL = ["dev", "main.ts", "cli.ts", "config.ts", "uninstall.ts",
 
 /** The only folders that may import these packages. */
 const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
+  "@bufbuild/cel-spec": [],
+  "@bufbuild/protobuf": [],
   "@kubernetes/client-node": ["k8s"],
   "@opentelemetry/api": ["observe"],
   "@opentelemetry/exporter-trace-otlp-http": ["observe"],

@@ -67,6 +67,11 @@ export class Certificates {
     this.#schedule(plan);
   }
 
+  /** As {@link start}, but a first pass that fails is logged, and made again like any other. */
+  keepTrying(): Promise<void> {
+    return this.#checkAgain();
+  }
+
   /** Resolves when there is a certificate to serve, be it the leader's. */
   whenServed(): Promise<void> {
     return this.#first.promise;

@@ -14,12 +14,13 @@ import { statusNews } from "../core/policy/news.ts";
 import { targetsOf, targetText } from "../core/policy/targets.ts";
 import { planRoutes, type RoutePlan } from "../core/routes/plan-routes.ts";
 import type { TargetKey } from "../core/world.ts";
-import { isConflict, isNotFound, NotLeaderError } from "../k8s/apply.ts";
+import { isConflict, isNotFound, isStale, NotLeaderError } from "../k8s/apply.ts";
 import type { EventSink, PolicyEvent } from "../k8s/events.ts";
 import { type Clock, describeError, type Logger, systemClock } from "../k8s/ports.ts";
 import { targetKeyOf } from "../k8s/namespaced.ts";
 import type { Change, ClusterStore } from "../k8s/store.ts";
 import { planOnce } from "./plan-once.ts";
+import { nameIn, writeOwned } from "./owned-writes.ts";
 import type { Telemetry, Writer } from "./ports.ts";
 import { type QueueNumbers, WorkQueue } from "./queue.ts";
 
@@ -183,29 +184,44 @@ export class PolicyReconciler {
   /** True when something was written. */
   async #bringInLine(key: PolicyKey, stored: KubernetesObject, traceId: string): Promise<boolean> {
     const { store } = this.#options;
-    // The namespace change at the end of filling, or when the namespace becomes known, brings the policy back.
-    if (store.isFilling(key.namespace) || store.namespace(key.namespace) === undefined) return false;
-    const write: WriteOwned = (action, reason) => this.#write({ key, action, reason, traceId });
+    const isDeleting = Boolean(stored.metadata?.deletionTimestamp);
+    if (!isDeleting) this.#deletingSinceMs.delete(policyText(key));
+    // The namespace change at the end of filling, or when the namespace becomes known, brings the policy back. A
+    // deletion waits for it no longer than for its targets.
+    const isKnown = !store.isFilling(key.namespace) && store.namespace(key.namespace) !== undefined;
+    if (!isKnown && !this.#isOverdue(key, stored)) return false;
+    const turn: Turn = {
+      key,
+      policy: stored,
+      write: (action, reason) => this.#write({ key, action, reason, traceId }),
+    };
     const compiled = store.compiledPolicy(key.namespace, key.name);
     const routes = planRoutes({ policy: stored, compiled, live: store.routesIn(key.namespace), world: store });
-    if (stored.metadata?.deletionTimestamp) return this.#cleanUp(key, stored, { routes, write });
+    if (isDeleting) return this.#cleanUp(turn, routes);
     const { action: hold } = planFinalizer({ policy: stored, world: store, ...this.#terminating(key) });
     // Each write of the policy itself is made on the answer to the one before.
-    const policy = hold === undefined ? stored : await write(hold, "finalizer");
+    const policy = hold === undefined ? stored : await turn.write(hold, "finalizer");
     const revisions = compiled === undefined ? NO_REVISIONS : this.#planRevisions(policy, compiled);
-    const failure = (await this.#writeAll(routes.actions, write)) ?? (await this.#writeAll(revisions.actions, write));
+    const ofRevisions = await this.#writeAll(revisions.actions, turn);
+    const failure = (await this.#writeAll(routes.actions, turn)) ?? ofRevisions;
     // What somebody else wrote meanwhile is planned anew at once: nothing to tell.
-    if (isConflict(failure)) throw failure;
+    if (isStale(failure)) throw failure;
     const problem = failure === undefined ? revisions.problem : describeError(failure);
     const told = await this.#tellStatus({ key, policy, routes, problem, traceId });
     if (failure !== undefined) throw failure;
     return told || hold !== undefined || routes.actions.length + revisions.actions.length > 0;
   }
 
+  /** Longer in deletion than one is ever held back. */
+  #isOverdue(key: PolicyKey, policy: KubernetesObject): boolean {
+    return this.#deletingForMs(key, policy) >= CLEAN_UP_WAIT_MS || this.#terminating(key).namespaceTerminating;
+  }
+
   /** The routes go before the finalizer: the garbage collector knows no order, and requests would find no route. */
-  async #cleanUp(key: PolicyKey, policy: KubernetesObject, { routes, write }: CleanUp): Promise<boolean> {
+  async #cleanUp(turn: Turn, routes: RoutePlan): Promise<boolean> {
+    const { key, policy, write } = turn;
     const deletingForMs = this.#deletingForMs(key, policy);
-    const failure = await this.#writeAll(routes.actions, write);
+    const failure = await this.#writeAll(routes.actions, turn);
     if (failure !== undefined && deletingForMs < CLEAN_UP_WAIT_MS) throw failure;
     const terms = { policy, world: this.#options.store, deletingForMs, ...this.#terminating(key) };
     const { action, giveUp = false, againInMs } = planFinalizer(terms);
@@ -220,14 +236,17 @@ export class PolicyReconciler {
     return { namespaceTerminating: this.#options.store.namespace(namespace)?.terminating ?? false };
   }
 
-  /** In their order, and no further than to the first that fails. Its error is told by the status, and it is tried again. */
-  async #writeAll(actions: readonly Action[], write: WriteOwned): Promise<unknown> {
-    try {
-      for (const action of actions) await write(action, "owned");
-      return undefined;
-    } catch (error) {
-      return error;
-    }
+  #writeAll(actions: readonly Action[], turn: Turn): Promise<unknown> {
+    const isStillWanted = (): boolean => this.#isStillWanted(turn);
+    return writeOwned(actions, { write: (action) => turn.write(action, "owned"), isStillWanted });
+  }
+
+  /** A long plan is not carried out to its end where the policy says something else by now, or this term is over. */
+  #isStillWanted({ key, policy }: Turn): boolean {
+    const now = this.#options.store.policyObject(key.namespace, key.name)?.metadata;
+    const { uid, generation, deletionTimestamp } = policy.metadata ?? {};
+    if (this.#stopped || now === undefined) return false;
+    return now.uid === uid && now.generation === generation && now.deletionTimestamp === deletionTimestamp;
   }
 
   #planRevisions(policy: KubernetesObject, compiled: CompiledPolicy): RevisionsPlan {
@@ -325,15 +344,18 @@ export class PolicyReconciler {
 
   #onError(key: PolicyKey, error: unknown): void {
     // What is gone is planned anew, as is what somebody else has written meanwhile.
-    if (isConflict(error) || isNotFound(error) || error instanceof NotLeaderError) return;
+    if (isStale(error) || isNotFound(error) || error instanceof NotLeaderError) return;
     this.#options.log.warn({ ...key, error: describeError(error) }, "policy could not be brought in line");
   }
 }
 
 type WriteOwned = (action: Action, reason: string) => Promise<KubernetesObject>;
 
-interface CleanUp {
-  readonly routes: RoutePlan;
+/** One look at one policy. */
+interface Turn {
+  readonly key: PolicyKey;
+  /** As it was when the turn began. */
+  readonly policy: KubernetesObject;
   readonly write: WriteOwned;
 }
 
@@ -352,11 +374,6 @@ interface PolicyWrite {
   readonly action: Action;
   readonly reason: string;
   readonly traceId: string;
-}
-
-/** Of an object that the policy owns. */
-function nameIn(action: Action): string {
-  return action.kind === "label" || action.kind === "patch" ? "" : action.ref.name;
 }
 
 function policyText({ namespace, name }: PolicyKey): string {

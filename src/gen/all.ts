@@ -4,6 +4,7 @@ import { renderChartDocs, renderValues } from "./chart-values.ts";
 import { renderChartCrd, renderCrds } from "./crd.ts";
 import { renderErrors } from "./errors.ts";
 import { renderChartRbac } from "./rbac.ts";
+import { renderResiliencePolicyShape } from "./rule-shapes.ts";
 import { renderChartWebhooks, renderWebhooks } from "./webhooks.ts";
 
 interface GeneratedFile {
@@ -24,6 +25,7 @@ export const GENERATED: readonly GeneratedFile[] = [
   { path: "charts/fairlead/values.yaml", render: renderValues },
   { path: "docs/chart.md", render: renderChartDocs },
   { path: "docs/errors.md", render: renderErrors },
+  { path: "src/core/rules/schemas/resiliencepolicy.ts", render: renderResiliencePolicyShape },
 ];
 
 /** Paths of the files that are not as they would be generated. */

@@ -70,7 +70,6 @@ export class ClusterWriter {
   async execute(action: Action): Promise<KubernetesObject> {
     await this.#enter();
     try {
-      if (!this.#mayWrite()) throw new NotLeaderError();
       this.counters.attempted += 1;
       const answer = await this.#write(action);
       this.counters.applied += 1;
@@ -100,7 +99,9 @@ export class ClusterWriter {
     }
   }
 
-  #send(action: Action, ref: ObjectRef & { readonly version: string }): Promise<KubernetesObject> {
+  async #send(action: Action, ref: ObjectRef & { readonly version: string }): Promise<KubernetesObject> {
+    // Here, and not before the version was looked up, which may take its time.
+    if (!this.#mayWrite()) throw new NotLeaderError();
     const path = resourcePath(ref);
     const shared = { path, query: { fieldManager: FIELD_MANAGER }, timeoutMs: this.#timeoutMs };
     switch (action.kind) {
@@ -207,6 +208,12 @@ function versioned({ object, resourceVersion }: ApplyAction, ref: ResourceRef & 
 /** The object is no longer the one that the plan was made from. */
 export function isConflict(error: unknown): boolean {
   return error instanceof ApiError && error.status === 409;
+}
+
+/** A conflict that planning anew cures: not a name that is taken, nor a field that is somebody else's. */
+export function isStale(error: unknown): boolean {
+  if (!(error instanceof ApiError && error.status === 409)) return false;
+  return error.reason !== "AlreadyExists" && !error.message.startsWith("Apply failed with");
 }
 
 /** The object, or its whole kind, does not exist. */

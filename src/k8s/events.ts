@@ -82,13 +82,13 @@ export class EventRecorder implements EventSink {
     this.#clock = options.clock ?? systemClock;
   }
 
-  emit({ regarding, type, reason, message }: PolicyEvent): void {
+  emit({ message, ...rest }: PolicyEvent): void {
     this.counters.emitted += 1;
     if (this.#stopped) {
       this.counters.dropped += 1;
       return;
     }
-    const event = { regarding, type, reason, message: oneLine(message) };
+    const event = { ...rest, message: oneLine(message) };
     const hash = hashOf(event);
     const series = this.#observe(hash);
     // What waits is written with the count as it is then.

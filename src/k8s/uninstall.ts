@@ -144,12 +144,24 @@ export class Uninstall {
     );
   }
 
-  /** Kind by kind in the order of the plan, the objects of one kind side by side. */
+  /**
+   * Kind by kind in the order of the plan, the objects of one kind side by side. Routes that take the rest go last, and
+   * stay while another one is left: a request that fits no route is answered with 404.
+   */
   async #carryOut(steps: readonly UninstallStep[]): Promise<readonly UninstallResult[]> {
     const results: UninstallResult[] = [];
     for (const source of SEARCHED_KINDS) {
       const ofKind = steps.filter((step) => step.source === source);
-      results.push(...(await Promise.all(ofKind.map((step) => this.#attempt(step)))));
+      const last = ofKind.filter((step) => step.effect === "delete" && takesTheRest(step.name));
+      const first = ofKind.filter((step) => !last.includes(step));
+      const done = await Promise.all(first.map((step) => this.#attempt(step)));
+      const isLeft = done.some((result) => result.result === "left");
+      results.push(
+        ...done,
+        ...(isLeft
+          ? last.map((step) => resultOf(step, "left", HELD_BACK))
+          : await Promise.all(last.map((step) => this.#attempt(step)))),
+      );
     }
     return results;
   }
@@ -263,6 +275,13 @@ function pathOf({ source: { group, resource }, apiVersion, namespace, name }: Un
 }
 
 /** Where nothing can be written, the effect is the result. */
+const HELD_BACK = "stays until the other generated routes are gone: without it their Services answer with 404";
+
+/** By its name: a route that takes what fits no entry of the policy. */
+function takesTheRest(name: string): boolean {
+  return name.includes("-fairlead-rest");
+}
+
 function resultOf(step: UninstallStep, result: UninstallResult["result"], message = step.note): UninstallResult {
   const { apiVersion, kind, namespace, name, removed, restored, kept, effect } = step;
   const told = effect === "keep" ? "kept" : effect === "refuse" ? "left" : result;

@@ -31,16 +31,20 @@ export async function startAdmissionRole(config: ServeConfig, log: Logger): Prom
   const operations = await startOperations(parts);
   let server: AdmissionServer | undefined;
   let bundleTimer: NodeJS.Timeout | undefined;
+  let served: MountedCertificate | undefined;
+  let stopped = false;
   const mount = new CertificateMount({
     directory: config.certificateDir,
     log,
     onServed(mounted) {
+      served = mounted;
       parts.certificateNotAfterMs = mounted.notAfterMs;
       readiness.serveCertificateUntil(mounted.notAfterMs);
       server?.reload(mounted);
     },
   });
   const stop = async (): Promise<void> => {
+    stopped = true;
     readiness.drain();
     mount.stop();
     clearTimeout(bundleTimer);
@@ -59,8 +63,9 @@ export async function startAdmissionRole(config: ServeConfig, log: Logger): Prom
     server = await openDoor(parts, mounted);
     const configurations = new WebhookConfigurations(client, REGISTRATION_NAME, admissionPaths(mounted.pathSecret));
     const checkBundles = async (): Promise<void> => {
-      await checkBundle(parts, configurations, mounted);
-      if (!readiness.latched) bundleTimer = setTimeout(() => void checkBundles(), BUNDLE_CHECK_MS);
+      // What is served now: it may be another certificate than at the start.
+      await checkBundle(parts, configurations, served ?? mounted);
+      if (!readiness.latched && !stopped) bundleTimer = setTimeout(() => void checkBundles(), BUNDLE_CHECK_MS);
     };
     await checkBundles();
     log.info({ role: "admission", port: server.port, operations: operations.port }, "serving");

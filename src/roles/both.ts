@@ -58,6 +58,7 @@ export async function startFairlead(config: ServeConfig, log: Logger): Promise<F
       parts,
       leadership: half.election,
       signal: starting.signal,
+      mustServe: true,
       onServed(certificate) {
         served = certificate;
         parts.certificateNotAfterMs = certificate.notAfterMs;

@@ -21,6 +21,8 @@ export interface CertificateHalfOptions {
   readonly parts: Parts;
   readonly leadership: Leadership;
   readonly signal: AbortSignal;
+  /** False: a first check that fails is logged and made again; reconciling does not wait for certificates. */
+  readonly mustServe: boolean;
   readonly onServed?: (certificate: ServedCertificate) => void;
   readonly onSettled?: (inEveryBundle: boolean) => void;
 }
@@ -61,7 +63,7 @@ export async function startCertificateHalf(options: CertificateHalfOptions): Pro
         .check()
         .catch((error: unknown) => log.error({ error: describeError(error) }, "certificates could not be checked"));
   });
-  await certificates.start();
+  await (options.mustServe ? certificates.start() : certificates.keepTrying());
   const stop = async (): Promise<void> => {
     unsubscribe();
     await certificates.stop();

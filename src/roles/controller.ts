@@ -96,6 +96,8 @@ export async function startControllerRole(config: ServeConfig, log: Logger): Pro
   const stop = async (): Promise<void> => {
     starting.abort();
     readiness.drain();
+    // First, so that the Lease is given up in time even where a certificate check hangs on a slow API server.
+    await half.work.stop();
     await certificates?.stop();
     await half.stop();
     await store.stop();
@@ -110,7 +112,8 @@ export async function startControllerRole(config: ServeConfig, log: Logger): Pro
     readiness.pass("cachesSynced");
     half.work.start();
     log.info({ role: "controller", operations: operations.port }, "serving");
-    certificates = await startCertificateHalf({ parts, leadership: half.election, signal: starting.signal });
+    const leadership = half.election;
+    certificates = await startCertificateHalf({ parts, leadership, signal: starting.signal, mustServe: false });
     return { operationsUrl: `http://${hostInUrl(config)}:${operations.port}`, half, stop };
   } catch (error) {
     await stop();

@@ -3,6 +3,7 @@ import {
   REGISTRATION_NAME,
   validatingWebhookConfiguration,
 } from "../../src/core/admission/registration.ts";
+import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
 import type { KubernetesClient } from "../../src/k8s/client.ts";
 import { Secrets } from "../../src/k8s/secrets.ts";
@@ -46,6 +47,14 @@ const CONTROLLER_FLAGS = [
   "--lease-retry-period=2s",
 ];
 
+let started = 0;
+
+/** Each process has a log file of its own: what one has said must not be taken for the word of the next. */
+function uniqueName(role: string): string {
+  started += 1;
+  return `${role}-${started}`;
+}
+
 /** One controller leads, and admission is registered, when it resolves. */
 export async function startRoles(start: StartOptions, client: KubernetesClient): Promise<Roles> {
   const { controlPlane, workspace } = start;
@@ -54,7 +63,7 @@ export async function startRoles(start: StartOptions, client: KubernetesClient):
   const admissionAccount = await createServiceAccount(controlPlane, workspace, "fairlead-admission");
   const controllers: Child[] = [];
   const startController = async (flags: readonly string[]): Promise<Child> => {
-    const name = `controller-${controllers.length}`;
+    const name = uniqueName("controller");
     const child = spawnFairlead(start, { name, account: controllerAccount, flags: [...CONTROLLER_FLAGS, ...flags] });
     controllers.push(child);
     await whenLeading(client, child, name);
@@ -82,10 +91,11 @@ async function whenLeading(client: KubernetesClient, child: Child, name: string)
   await waitFor(`${name} to lead`, async () => {
     child.assertAlive();
     if (loggedLine(child.logPath, "serving") === undefined) return false;
-    const lease = (await client.get(
-      `/apis/coordination.k8s.io/v1/namespaces/${OWN_NAMESPACE}/leases/fairlead-controller`,
-    )) as { readonly spec?: { readonly holderIdentity?: string } };
-    return lease.spec?.holderIdentity?.startsWith(name) ?? false;
+    const leases: KubernetesObject[] = [];
+    const path = `/apis/coordination.k8s.io/v1/namespaces/${OWN_NAMESPACE}/leases`;
+    await client.list(path, { onPage: (items) => leases.push(...items) });
+    const holders = leases.map(({ spec }) => (spec as { readonly holderIdentity?: string }).holderIdentity ?? "");
+    return holders.some((holder) => holder.startsWith(name));
   });
 }
 
@@ -102,10 +112,10 @@ async function startAdmission(
     for (const name of ["fairlead-tls", "fairlead-path"]) Object.assign(files, (await secrets.read(name))?.data);
     return files["tls.crt"] !== undefined && files["path"] !== undefined;
   });
-  const directory = workspace.directory("certificates");
-  for (const [name, text] of Object.entries(files)) workspace.write(`certificates/${name}`, text);
+  const directory = workspace.directory(`certificates-${started}`);
+  for (const [name, text] of Object.entries(files)) workspace.write(`certificates-${started}/${name}`, text);
   const flags = ["--role=admission", "--port=0", `--certificate-dir=${directory}`];
-  const child = spawnFairlead(start, { name: "admission", account, flags });
+  const child = spawnFairlead(start, { name: uniqueName("admission"), account, flags });
   let port: number | undefined;
   await waitFor("admission to serve", () => {
     child.assertAlive();

@@ -94,6 +94,16 @@ describe("EventRecorder", () => {
     expect(recorder.counters).toEqual({ emitted: 1, written: 1, deduplicated: 0, dropped: 0, failed: 0 });
   });
 
+  test("carries the trace that led to it, which tells no Events apart", async () => {
+    const { recorder, sent, bodies } = harness();
+    recorder.emit(policyEvent({ traceId: "a".repeat(32) }));
+    await settle();
+    recorder.emit(policyEvent({ traceId: "b".repeat(32) }));
+    await settle();
+    expect(bodies()[0]).toMatchObject({ metadata: { annotations: { "fairlead.dev/trace-id": "a".repeat(32) } } });
+    expect(sent().map((line) => line.split(" ")[0])).toEqual(["POST", "PATCH"]);
+  });
+
   test("raises the count of the Event on repetition within ten minutes of the last one", async () => {
     const { recorder, clock, sent, bodies, requests } = harness();
     for (let repetition = 0; repetition < 3; repetition++) {

@@ -1,0 +1,146 @@
+import type { Overload } from "./library.ts";
+import { NO_SUCH_OVERLOAD, type Frame, type Run } from "./evaluate-frame.ts";
+import type { BinaryOperator } from "./standard-operators.ts";
+import { isOfType, typeName, typeOf } from "./standard-types.ts";
+import { CelError, fromJson, Optional, Uint, type Value } from "./values.ts";
+
+/** What cel-go says without naming the function, because strings look these up themselves. */
+const OF_STRINGS: ReadonlySet<string> = new Set(["startsWith", "endsWith", "contains", "matches"]);
+
+function mismatch(name: string, args: readonly Value[]): CelError {
+  if (OF_STRINGS.has(name)) {
+    return new CelError(NO_SUCH_OVERLOAD);
+  }
+  const types = name === "size" ? "" : `(${args.map((value) => typeName(typeOf(value))).join(", ")})`;
+  return new CelError(`${NO_SUCH_OVERLOAD}: ${name}${types}`);
+}
+
+/** A call whose overload the arguments decide, evaluated all of them from left to right. */
+export function compileCall(name: string, overloads: readonly Overload[], args: readonly Run[]): Run {
+  const [first, second] = args;
+  if (args.length === 1 && first !== undefined) {
+    return (frame) => {
+      const value = first(frame);
+      frame.budget.charge(1);
+      const found = overloads.find(({ parameters: [type] }) => type !== undefined && isOfType(value, type));
+      if (found === undefined) {
+        throw mismatch(name, [value]);
+      }
+      const { call, cost, prepaid } = found;
+      return cost === undefined && prepaid === undefined ? call(value) : charged(frame, found, [value]);
+    };
+  }
+  const [only] = overloads;
+  if (
+    args.length === 2 &&
+    first !== undefined &&
+    second !== undefined &&
+    only !== undefined &&
+    overloads.length === 1
+  ) {
+    const [left, right] = only.parameters;
+    return (frame) => {
+      const a = first(frame);
+      const b = second(frame);
+      frame.budget.charge(1);
+      if (left === undefined || right === undefined || !isOfType(a, left) || !isOfType(b, right)) {
+        throw mismatch(name, [a, b]);
+      }
+      return charged(frame, only, [a, b]);
+    };
+  }
+  return (frame) => {
+    const values = args.map((argument) => argument(frame));
+    frame.budget.charge(1);
+    const found = overloads.find(({ parameters }) =>
+      parameters.every((type, at) => isOfType(values[at] ?? null, type)),
+    );
+    if (found === undefined) {
+      throw mismatch(name, values);
+    }
+    return charged(frame, found, values);
+  };
+}
+
+/** The result, and what it costs beyond the one unit of every call. */
+function charged(frame: Frame, { call, cost, prepaid }: Overload, values: readonly Value[]): Value {
+  if (prepaid !== undefined) {
+    frame.budget.charge(prepaid(values));
+  }
+  const result = call(...values);
+  if (cost !== undefined) {
+    frame.budget.charge(cost(values, result));
+  }
+  return result;
+}
+
+export function compileBinary({ call, cost }: BinaryOperator, left: Run, right: Run): Run {
+  return (frame) => {
+    const a = left(frame);
+    const b = right(frame);
+    frame.budget.charge(cost(a, b));
+    return call(a, b);
+  };
+}
+
+export function compileUnary(call: (a: Value) => Value, operand: Run): Run {
+  return (frame) => {
+    const value = operand(frame);
+    frame.budget.charge(1);
+    return call(value);
+  };
+}
+
+/** `or` and `orValue`: the other is evaluated only if there is no value. */
+export function compileOr(name: "or" | "orValue", optional: Run, other: Run): Run {
+  return (frame) => {
+    const value = optional(frame);
+    if (!(value instanceof Optional)) {
+      throw mismatch(name, [value, other(frame)]);
+    }
+    if (value.value !== undefined) {
+      return name === "or" ? value : value.value;
+    }
+    const instead = other(frame);
+    if (name === "or" && !(instead instanceof Optional)) {
+      throw mismatch(name, [value, instead]);
+    }
+    return instead;
+  };
+}
+
+/** `a in [...]` with a constant list of numbers, bools or text: a look-up, which is free as in cel-go. */
+export function membership(container: Value | undefined, value: Run): Run | undefined {
+  if (!Array.isArray(container)) {
+    return undefined;
+  }
+  const keys = container.map((element) => hashed(fromJson(element)));
+  if (keys.includes(undefined)) {
+    return undefined;
+  }
+  const set = new Set(keys);
+  return (frame) => {
+    const key = hashed(value(frame));
+    return key !== undefined && set.has(key);
+  };
+}
+
+/** One form for values that are equal, numbers of all types included; undefined: this value has none. */
+function hashed(value: Value): string | number | boolean | undefined {
+  if (typeof value === "string") {
+    return `"${value}`;
+  }
+  if (typeof value === "bigint") {
+    return value > -SAFE && value < SAFE ? Number(value) : String(value);
+  }
+  if (typeof value === "number") {
+    return Number.isNaN(value) ? undefined : value;
+  }
+  if (typeof value === "boolean") {
+    return value;
+  }
+  return value instanceof Uint ? hashed(value.value) : undefined;
+}
+
+/** 2^53: as far as every integer is a double of its own. */
+const SAFE = 9007199254740992n;

@@ -1,0 +1,281 @@
+import type { Comprehension, Expression, MapEntry } from "./ast.ts";
+import type { Environment, Names } from "./environment.ts";
+import { namesOf } from "./environment.ts";
+import { compileIndex, compileSelect } from "./evaluate-access.ts";
+import { compileBinary, compileCall, compileOr, compileUnary, membership } from "./evaluate-calls.ts";
+import { compileList, compileMap } from "./evaluate-literals.ts";
+import { collect, existsOne, fold, insert, quantifier, shapeOf, type FoldParts, type Shape } from "./evaluate-fold.ts";
+import { bindLocal, findLocal, type Run, type Scope } from "./evaluate-frame.ts";
+import { compileConditional, compileLogic } from "./evaluate-logic.ts";
+import type { Overload } from "./library.ts";
+import { qualifiedName } from "./parser.ts";
+import { ParseProblem } from "./parser-problem.ts";
+import { Budget } from "./budget.ts";
+import { BINARY_OPERATORS, UNARY_OPERATORS } from "./standard-operators.ts";
+import { typeName, typeOf } from "./standard-types.ts";
+import { CelError, fromJson, Uint, type Value } from "./values.ts";
+
+/** Calls of constants that are computed once; cel-go does the same, and they cost nothing. */
+const FOLDED: ReadonlySet<string> = new Set("bool bytes double duration int string timestamp type uint dyn".split(" "));
+
+/** Turns expressions of one environment into functions. */
+export class Compiler {
+  readonly #names: Names;
+  readonly #environment: Environment;
+  /** Places of the inputs in `Frame.roots`. */
+  readonly #roots = new Map<string, number>();
+  readonly #constants = new WeakMap<Run, { readonly value: Value }>();
+
+  constructor(environment: Environment) {
+    this.#environment = environment;
+    this.#names = namesOf(environment);
+  }
+
+  compile(expression: Expression, scope?: Scope): Run {
+    switch (expression.kind) {
+      case "literal":
+        return this.#constant(expression.value);
+      case "identifier":
+      case "select":
+        return this.#named(expression, scope) ?? this.#select(expression, scope);
+      case "index": {
+        const key = this.compile(expression.index, scope);
+        this.#refuseKey(expression, this.#constants.get(key)?.value);
+        return compileIndex(expression, { operand: this.compile(expression.operand, scope), key });
+      }
+      case "call":
+        return this.#call(expression, scope);
+      case "list": {
+        const elements = expression.elements.map(({ value, optional }) => ({
+          value: this.compile(value, scope),
+          optional,
+        }));
+        return this.#folded(
+          compileList(elements),
+          elements.map(({ value }) => value),
+        );
+      }
+      case "map":
+        return this.#map(expression.entries, scope);
+      case "struct":
+        return failing(`unknown type: '${expression.name}'`);
+      case "comprehension":
+        break;
+    }
+    return this.#fold(expression, scope);
+  }
+
+  #constant(value: Value): Run {
+    const run: Run = () => value;
+    this.#constants.set(run, { value });
+    return run;
+  }
+
+  /**
+   * The result instead of the run, where nothing that it needs can change. A conversion (at `call`) that can only fail is
+   * a problem, as when the API server makes a program of it; throws it as a ParseProblem.
+   */
+  #folded(run: Run, parts: readonly Run[], call?: Expression): Run {
+    if (!parts.every((part) => this.#constants.has(part))) {
+      return run;
+    }
+    try {
+      const budget = new Budget(Number.POSITIVE_INFINITY);
+      return this.#constant(run({ budget, inputs: {}, roots: [], locals: [] }));
+    } catch (error) {
+      if (!(error instanceof CelError)) {
+        throw error;
+      }
+      if (this.#environment.typed && call !== undefined) {
+        throw new ParseProblem(error.message, call.start, call.end);
+      }
+      return run;
+    }
+  }
+
+  /** A variable or a constant; the longest name counts, so that `a.b` may be one. */
+  #named(expression: Expression, scope: Scope | undefined): Run | undefined {
+    const name = qualifiedName(expression);
+    const root = name?.split(".", 1)[0] ?? "";
+    if (name === undefined || (expression.kind === "select" && root !== "" && findLocal(scope, root) !== undefined)) {
+      return undefined;
+    }
+    const local = findLocal(scope, name);
+    if (local !== undefined) {
+      const { slot } = local;
+      return (frame) => {
+        frame.budget.charge(1);
+        return frame.locals[slot] ?? null;
+      };
+    }
+    for (const candidate of this.#names.candidates(name)) {
+      if (Object.hasOwn(this.#environment.variables, candidate)) {
+        return this.#variable(candidate);
+      }
+      const constant = this.#names.constants.get(candidate);
+      if (constant !== undefined) {
+        return this.#constant(constant.value);
+      }
+    }
+    return undefined;
+  }
+
+  #variable(name: string): Run {
+    const place = this.#roots.get(name) ?? this.#roots.size;
+    this.#roots.set(name, place);
+    return (frame) => {
+      frame.budget.charge(1);
+      const known = frame.roots[place];
+      if (known !== undefined) {
+        return known;
+      }
+      const found = Object.hasOwn(frame.inputs, name) ? frame.inputs[name] : undefined;
+      if (found === undefined) {
+        throw new CelError(`no such attribute(s): ${name}`);
+      }
+      const value = fromJson(found);
+      frame.roots[place] = value;
+      return value;
+    };
+  }
+
+  #select(expression: Expression, scope: Scope | undefined): Run {
+    if (expression.kind !== "select") {
+      const name = expression.kind === "identifier" ? expression.name : "";
+      return failing(`no such attribute(s): ${name}`);
+    }
+    return compileSelect(expression, this.compile(expression.operand, scope));
+  }
+
+  #call(call: Expression & { readonly kind: "call" }, scope: Scope | undefined): Run {
+    const compiled = this.#operator(call, scope);
+    if (compiled !== undefined) {
+      return compiled;
+    }
+    const prefix = call.target === undefined ? undefined : qualifiedName(call.target);
+    const name = prefix === undefined ? call.name : `${prefix}.${call.name}`;
+    const { functions } = this.#names;
+    if (call.target === undefined || prefix !== undefined) {
+      const found = this.#names.candidates(name).find((candidate) => functions.has(candidate));
+      const overloads = functions.get(found ?? "")?.filter(({ member }) => !member) ?? [];
+      if (call.target === undefined || overloads.length > 0) {
+        return this.#dispatch(found ?? name, { overloads, args: call.arguments, at: call }, scope);
+      }
+    }
+    const overloads = functions.get(call.name)?.filter(({ member }) => member) ?? [];
+    return this.#dispatch(call.name, { overloads, args: [call.target, ...call.arguments], at: call }, scope);
+  }
+
+  #dispatch(
+    name: string,
+    call: { readonly overloads: readonly Overload[]; readonly args: readonly Expression[]; readonly at: Expression },
+    scope: Scope | undefined,
+  ): Run {
+    const args = call.args.map((argument) => this.compile(argument, scope));
+    const fitting = call.overloads.filter(({ parameters }) => parameters.length === args.length);
+    const [first, second] = args;
+    if ((name === "or" || name === "orValue") && first !== undefined && second !== undefined) {
+      return compileOr(name, first, second);
+    }
+    const run = compileCall(name, fitting, args);
+    return FOLDED.has(name) && args.length === 1 ? this.#folded(run, args, call.at) : run;
+  }
+
+  /** A constant that no list and no map can have as a key, which cel-go refuses before it runs. */
+  #refuseKey({ index }: Expression & { readonly kind: "index" }, key: Value | undefined): void {
+    if (this.#environment.typed && index.kind !== "call" && typeof key === "object" && !(key instanceof Uint)) {
+      throw new ParseProblem(`invalid qualifier type: ${typeName(typeOf(key))}`, index.start, index.end);
+    }
+  }
+
+  #operator(call: Expression & { readonly kind: "call" }, scope: Scope | undefined): Run | undefined {
+    if (call.target !== undefined) {
+      return undefined;
+    }
+    const [first, second, third] = call.arguments;
+    if (first === undefined) {
+      return undefined;
+    }
+    if (call.name === "_?_:_" && second !== undefined && third !== undefined) {
+      const branches = [this.compile(second, scope), this.compile(third, scope)] as const;
+      return compileConditional(this.compile(first, scope), ...branches);
+    }
+    const binary = BINARY_OPERATORS.get(call.name);
+    const isLogic = call.name === "_&&_" || call.name === "_||_";
+    if (second !== undefined && (binary !== undefined || isLogic)) {
+      const left = this.compile(first, scope);
+      const right = this.compile(second, scope);
+      if (binary === undefined) {
+        return compileLogic(call.name === "_||_", left, right);
+      }
+      const container = call.name === "@in" ? this.#constants.get(right)?.value : undefined;
+      return membership(container, left) ?? compileBinary(binary, left, right);
+    }
+    const unary = UNARY_OPERATORS.get(call.name);
+    return unary === undefined ? undefined : compileUnary(unary, this.compile(first, scope));
+  }
+
+  #map(entries: readonly MapEntry[], scope: Scope | undefined): Run {
+    const compiled = entries.map(({ key, value, optional }) => ({
+      key: this.compile(key, scope),
+      value: this.compile(value, scope),
+      optional,
+    }));
+    return this.#folded(
+      compileMap(compiled),
+      compiled.flatMap(({ key, value }) => [key, value]),
+    );
+  }
+
+  #fold(comprehension: Comprehension, scope: Scope | undefined): Run {
+    const shape = shapeOf(comprehension);
+    const range = this.compile(comprehension.range, scope);
+    const initial = this.compile(comprehension.initial, scope);
+    const accumulator = bindLocal(scope, comprehension.accumulator);
+    if (shape.kind === "bind") {
+      const result = this.compile(comprehension.result, accumulator);
+      const { slot } = accumulator;
+      return (frame) => {
+        frame.locals[slot] = initial(frame);
+        return result(frame);
+      };
+    }
+    const first = bindLocal(accumulator, comprehension.variable);
+    const second = comprehension.variable2 === undefined ? undefined : bindLocal(first, comprehension.variable2);
+    const parts = { range, slot: first.slot, slot2: second?.slot };
+    const inner = second ?? first;
+    if (shape.kind === "other") {
+      const body = {
+        condition: this.compile(comprehension.condition, inner),
+        step: this.compile(comprehension.step, inner),
+        result: this.compile(comprehension.result, accumulator),
+      };
+      return fold(parts, { slot: accumulator.slot, initial }, body);
+    }
+    return this.#standardFold(shape, parts, inner);
+  }
+
+  #standardFold(shape: Exclude<Shape, { readonly kind: "other" | "bind" }>, parts: FoldParts, scope: Scope): Run {
+    const compile = (expression: Expression): Run => this.compile(expression, scope);
+    switch (shape.kind) {
+      case "quantifier":
+        return quantifier(shape.decisive, parts, compile(shape.predicate));
+      case "one":
+        return existsOne(parts, compile(shape.predicate));
+      case "collect":
+        return collect(parts, shape.filter && compile(shape.filter), compile(shape.transform));
+      case "insert":
+        break;
+    }
+    const value = compile(shape.value);
+    const made = shape.key === undefined ? { value } : { key: compile(shape.key), value };
+    return insert(parts, shape.filter && compile(shape.filter), made);
+  }
+}
+
+/** An expression that has no result whatever the input is. */
+function failing(message: string): Run {
+  return () => {
+    throw new CelError(message);
+  };
+}

@@ -1,0 +1,47 @@
+import type { Expression } from "./ast.ts";
+import type { Type } from "./types.ts";
+import type { Value } from "./values.ts";
+
+/** One form of a function. Arguments reach it evaluated and of the declared types; `dyn` takes any. */
+export interface Overload {
+  /** Unique, as cel-go names it: `string_index_of_string`. */
+  readonly id: string;
+  /** True: called on its first parameter, `a.indexOf(b)`. */
+  readonly member: boolean;
+  readonly parameters: readonly Type[];
+  readonly result: Type;
+  /** Throws a CelError. */
+  readonly call: (...args: readonly Value[]) => Value;
+  /** Units beyond the one of every call, as Kubernetes' CostEstimator counts at run time; absent: none. */
+  readonly cost?: (args: readonly Value[], result: Value) => number;
+  /** Instead of `cost` where the arguments decide: charged first, so that no work begins that is not paid for. */
+  readonly prepaid?: (args: readonly Value[]) => number;
+}
+
+export interface FunctionDeclaration {
+  readonly name: string;
+  readonly overloads: readonly Overload[];
+}
+
+/** Turns a call into another expression while parsing; undefined: not this macro after all. Throws a ParseProblem. */
+export interface Macro {
+  readonly name: string;
+  readonly member: boolean;
+  /** How many arguments beside the target; undefined: any. */
+  readonly arity: number | undefined;
+  readonly expand: (call: Expression & { readonly kind: "call" }, help: MacroHelp) => Expression | undefined;
+}
+
+export interface MacroHelp {
+  /** A name that no expression can write. */
+  freshName(): string;
+  problem(at: Expression, message: string): Error;
+}
+
+/** A set of functions, macros and constants that an environment is built from. */
+export interface Library {
+  readonly functions: readonly FunctionDeclaration[];
+  readonly macros?: readonly Macro[];
+  /** Names with a value of their own, such as `optional.none` written as a function elsewhere. */
+  readonly constants?: Readonly<Record<string, { readonly type: Type; readonly value: Value }>>;
+}

@@ -1,0 +1,85 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { labelsOf } from "../../src/core/kubernetes.ts";
+import { waitFor } from "../../src/dev/control-plane/wait.ts";
+import { conditionsOf, Policies } from "./policy-status.ts";
+import { Session, service } from "./session.ts";
+
+const ROUTES = "httproutes.gateway.networking.k8s.io";
+const NAMES = ["p-web-fairlead-rest", "p-web-reports"];
+
+let session: Session;
+let policies: Policies;
+beforeAll(async () => {
+  session = await Session.start();
+  policies = new Policies(session);
+});
+afterAll(() => session?.stop());
+
+function spec(request: string): object {
+  const reports = { name: "reports", matches: [{ path: { value: "/reports" } }], timeout: { request } };
+  return { targetRefs: [{ kind: "Service", name: "web" }], timeout: { request: "2s" }, routes: [reports] };
+}
+
+async function routesIn(namespace: string): Promise<readonly string[]> {
+  const { stdout } = await session.kubectl(`get ${ROUTES} -n ${namespace} -o name`);
+  return stdout.split("\n").flatMap((line) => (line === "" ? [] : [line.split("/")[1] ?? ""]));
+}
+
+async function applied(namespace: string): Promise<void> {
+  await session.namespace(namespace, "enforce");
+  await session.kubectl("create -f -", service(namespace, "web"));
+  await session.policy(namespace, "p", spec("30s"));
+  await policies.expect(`${namespace}/p`);
+}
+
+/** Waits until a condition of the policy `p` matches, and shows what it says in the end. */
+async function told(namespace: string, type: string, wanted: RegExp): Promise<void> {
+  let conditions = {};
+  const isTold = async (): Promise<boolean> => {
+    conditions = conditionsOf(await policies.read(namespace));
+    return wanted.test((conditions as Record<string, string>)[type] ?? "");
+  };
+  await waitFor(`${type} of ${namespace}/p`, isTold, { timeoutMs: 15_000 }).catch(() => undefined);
+  expect(conditions).toMatchObject({ [type]: expect.stringMatching(wanted) });
+}
+
+test("Ready means that the routes exist; one that is deleted comes back, and all go with the policy", async () => {
+  await applied("made");
+  expect(await routesIn("made")).toEqual(NAMES);
+  await session.kubectl(`delete ${ROUTES} -n made p-web-reports`);
+  await waitFor("the route to come back", async () => (await routesIn("made")).length === 2);
+  await session.kubectl("delete rp -n made p");
+  expect(await routesIn("made")).toEqual([]);
+  await session.settled("made");
+  expect(labelsOf(await session.service("made", "web"))).toEqual({});
+});
+
+test("a field that somebody else has taken is told by the status, not taken back, and heals when it is given back", async () => {
+  await applied("edited");
+  const value = [{ matches: [{ path: { type: "PathPrefix", value: "/mine" } }] }];
+  const patch = [{ op: "replace", path: "/spec/rules", value }];
+  await session.kubectl(["patch", ROUTES, "p-web-reports", "-n", "edited", "--type=json", "-p", JSON.stringify(patch)]);
+  await told(
+    "edited",
+    "Failed",
+    /^True WriteFailed: Writing an object of the policy failed: Apply failed with 1 conflict/,
+  );
+  await session.kubectl(`delete ${ROUTES} -n edited p-web-reports`);
+  await policies.expect("edited/p");
+  expect(await routesIn("edited")).toEqual(NAMES);
+});
+
+test("a route that a person attaches later is a conflict that names it, and ends when it goes", async () => {
+  await applied("attached");
+  const parent = { group: "", kind: "Service", name: "web" };
+  const mine = {
+    apiVersion: "gateway.networking.k8s.io/v1",
+    kind: "HTTPRoute",
+    metadata: { name: "mine", namespace: "attached" },
+  };
+  await session.kubectl("create -f -", { ...mine, spec: { parentRefs: [parent], rules: [{}] } });
+  await told("attached", "Conflicted", /^True RouteInTheWay: .*HTTPRoute mine/);
+  await told("attached", "Accepted", /^True /);
+  await session.kubectl(`delete ${ROUTES} -n attached mine`);
+  await policies.expect("attached/p");
+});

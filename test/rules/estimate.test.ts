@@ -1,0 +1,42 @@
+import { describe, expect, test } from "vitest";
+import { estimateCost, type Sizes } from "../../src/core/rules/cel/estimate.ts";
+import { STANDARD_MACROS } from "../../src/core/rules/cel/macros.ts";
+import { parse } from "../../src/core/rules/cel/parser.ts";
+import { check } from "../../src/core/rules/cel/check.ts";
+import { ENVIRONMENT } from "./check-support.ts";
+
+const UNKNOWN: Sizes = { at: () => undefined };
+const BOUNDED: Sizes = { at: () => undefined, unbounded: { items: 100, characters: 1_000 } };
+
+function estimate(text: string, sizes: Sizes): { readonly min: number; readonly max: number } {
+  const parsed = parse(text, STANDARD_MACROS);
+  if (!parsed.ok) throw parsed.problem;
+  return estimateCost(parsed.expression, check(parsed.expression, text, ENVIRONMENT), sizes);
+}
+
+describe("lists without a bound", () => {
+  test.each([
+    ["ls.all(e, e == 'x')", 100],
+    ["x.all(e, e == 'x')", 100],
+    ["m.exists(k, k == 'x')", 100],
+    ["ls.all(e, ls.all(f, e == f))", 10_000],
+    ["ls.all(e, ls.all(f, ls.all(g, true)))", 1_000_000],
+    ["ls.map(e, ls.map(f, e + f))", 10_000],
+  ])("%s goes round %d times", (text, rounds) => {
+    expect(estimate(text, UNKNOWN).max).toBe(Number.POSITIVE_INFINITY);
+    const { max } = estimate(text, BOUNDED);
+    expect(max).toBeGreaterThan(rounds);
+    expect(max).toBeLessThan(rounds * 300);
+  });
+});
+
+test.each([
+  ["s.matches('[a-z]+')", { min: 3, max: 203 }],
+  ["s.contains('abc')", { min: 1, max: 101 }],
+  ["s in ls", { min: 2, max: 102 }],
+  ["ls == ls", { min: 3, max: 12 }],
+  ["has(object.spec.type)", { min: 2, max: 2 }],
+  ["b && ls.all(e, e == 'x')", { min: 1, max: 503 }],
+])("%s, of 100 items and 1,000 characters", (text, range) => {
+  expect(estimate(text, BOUNDED)).toEqual(range);
+});
