@@ -138,8 +138,9 @@ interface Update {
 function toleratingOld(findings: readonly Finding[], { target, mesh, oldObject }: Update): readonly Finding[] {
   if (!findings.some((item) => item.severity === "deny")) return findings;
   const [after, before] = [annotationsOf(target.object), annotationsOf(oldObject)];
-  const { replaced = {} } = readRecord(before[RECORD_ANNOTATION], target.version) ?? {};
-  const asItWas = withMetadata(oldObject, replaced, {});
+  const { keys = {}, replaced = {} } = readRecord(before[RECORD_ANNOTATION], target.version) ?? {};
+  const ours = Object.fromEntries(Object.keys(keys).map((key) => [key, undefined]));
+  const asItWas = withMetadata(oldObject, { ...ours, ...replaced }, {});
   const old = [oldObject, asItWas].flatMap((object) => onItself({ ...target, object }, mesh));
   const isUntouched = ({ path }: Finding): boolean => {
     const key = annotationKey(path);
