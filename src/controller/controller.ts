@@ -7,7 +7,7 @@ import { planOnce } from "./plan-once.ts";
 import { PolicyReconciler } from "./policies.ts";
 import type { Telemetry } from "./ports.ts";
 import type { QueueNumbers } from "./queue.ts";
-import { newCounters, Resync, type ResyncCounters } from "./resync.ts";
+import { Resync, type ResyncCounters } from "./resync.ts";
 
 export interface ControllerOptions {
   readonly store: ClusterStore;
@@ -28,10 +28,6 @@ export class Controller implements Work {
   readonly #options: ControllerOptions;
   readonly #resync: Resync;
   readonly #policies: PolicyReconciler;
-
-  static newTotals(): ResyncCounters {
-    return newCounters();
-  }
 
   constructor(options: ControllerOptions) {
     this.#options = options;

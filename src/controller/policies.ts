@@ -3,7 +3,7 @@ import type { Action } from "../core/action.ts";
 import { candidates } from "../core/admission/candidates.ts";
 import type { CompiledPolicy } from "../core/intent/policy.ts";
 import { isAimedAt } from "../core/intent/precedence.ts";
-import type { KubernetesObject } from "../core/kubernetes.ts";
+import { type KubernetesObject, labelsOf } from "../core/kubernetes.ts";
 import { CLEAN_UP_WAIT_MS } from "../core/limits.ts";
 import { FAIRLEAD_GROUP, POLICY_UID_LABEL } from "../core/names.ts";
 import { planFinalizer } from "../core/policy/finalizer.ts";
@@ -130,7 +130,7 @@ export class PolicyReconciler {
     const aimed = candidates(store.policiesIn(key.namespace), key.name, object).filter((p) =>
       isAimedAt(p, key, object),
     );
-    const uid = object.metadata?.labels?.[POLICY_UID_LABEL];
+    const uid = labelsOf(object)[POLICY_UID_LABEL];
     const owner = uid && store.policyObjectsIn(key.namespace).find((policy) => policy.metadata?.uid === uid);
     return [
       ...new Set([

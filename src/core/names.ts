@@ -13,6 +13,8 @@ export const RECORD_ANNOTATION = "fairlead.dev/injected";
 /** On every object that Fairlead owns: stored revisions, generated routes. */
 export const MANAGED_BY_LABEL = "app.kubernetes.io/managed-by";
 export const MANAGED_BY = "fairlead";
+/** Owner of the fields that Fairlead writes, in managedFields. */
+export const FIELD_MANAGER = "fairlead";
 /** On every object that belongs to one policy: the uid of that policy, so that a namesake made later is another one. */
 export const POLICY_UID_LABEL = "fairlead.dev/policy-uid";
 /**

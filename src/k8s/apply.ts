@@ -1,6 +1,6 @@
 import type { Action, ApplyAction, ObjectRef } from "../core/action.ts";
 import type { KubernetesObject } from "../core/kubernetes.ts";
-import { REVISION_LABEL, targetKindOf } from "../core/names.ts";
+import { FIELD_MANAGER, REVISION_LABEL, targetKindOf } from "../core/names.ts";
 import { ApiError } from "./api-error.ts";
 import { type KubernetesClient, type ResourceRef, resourcePath } from "./client.ts";
 
@@ -33,8 +33,6 @@ const PARALLELISM = 8;
 const WAITING_MAX = 1_000;
 /** Two mutating webhook calls of 3 s each, and as much again for etcd. */
 const TIMEOUT_MS = 10_000;
-/** Owner of the fields that Fairlead writes, in managedFields. */
-const FIELD_MANAGER = "fairlead";
 
 /** The one writer to the cluster (invariant 4). */
 export class ClusterWriter {

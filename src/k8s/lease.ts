@@ -1,4 +1,5 @@
 import type { KubernetesObject } from "../core/kubernetes.ts";
+import { FIELD_MANAGER } from "../core/names.ts";
 import { ApiError } from "./api-error.ts";
 import { type ApiResponse, type KubernetesClient, resourcePath } from "./client.ts";
 
@@ -27,8 +28,6 @@ export interface LeaseRequest {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
 }
-
-const FIELD_MANAGER = "fairlead";
 
 /** One Lease. It needs the verbs get and update on it, and create on Leases of its namespace. */
 export class LeaseClient {

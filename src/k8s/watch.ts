@@ -1,5 +1,5 @@
 import type { KubernetesObject } from "../core/kubernetes.ts";
-import { ApiError } from "./api-error.ts";
+import { ApiError, retryAfterMs } from "./api-error.ts";
 import { type ResourceRef, resourcePath } from "./client.ts";
 import { ExpiredError, LineSplitter, parseFrame } from "./frames.ts";
 import { backoffDelayMs, type Clock, describeError, Pause, type Random, systemClock } from "./ports.ts";
@@ -253,8 +253,4 @@ export class ResourceWatch {
 function keyOf(object: KubernetesObject): string {
   const { namespace = "", name = "" } = object.metadata ?? {};
   return `${namespace}/${name}`;
-}
-
-function retryAfterMs(error: unknown): number {
-  return error instanceof ApiError ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
 }

@@ -1,10 +1,10 @@
 import type { WebhookConfiguration } from "../core/admission/registration.ts";
 import type { KubernetesObject } from "../core/kubernetes.ts";
+import { FIELD_MANAGER } from "../core/names.ts";
 import { ApiError } from "./api-error.ts";
 import { type KubernetesClient, resourcePath } from "./client.ts";
 
 const RESOURCES = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"] as const;
-const FIELD_MANAGER = "fairlead";
 
 /** What is read of a configuration that may come from the chart, from us, or from somebody's hand. */
 interface StoredWebhook {

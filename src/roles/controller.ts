@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { Controller } from "../controller/controller.ts";
 import { LeaderWork } from "../controller/leader-work.ts";
+import { newCounters } from "../controller/resync.ts";
 import type { ServeConfig } from "../config.ts";
 import { ClusterWriter } from "../k8s/apply.ts";
 import { KubernetesClient } from "../k8s/client.ts";
@@ -38,7 +39,7 @@ export async function createControllerHalf(parts: Parts): Promise<ControllerHalf
   const mayWrite = (): boolean => election.isLeader;
   const writer = new ClusterWriter({ client, mayWrite });
   const events = new EventRecorder({ client, mayWrite, reportingInstance: config.identity, log });
-  const totals = Controller.newTotals();
+  const totals = newCounters();
   const controllerMetrics = createControllerMetrics(metrics.registry, (): ControllerNumbers => {
     const { applied, conflicts, failed, rejected } = writer.counters;
     return {
