@@ -2,6 +2,7 @@ import { compilePolicy, type CompiledPolicy } from "../core/intent/policy.ts";
 import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
 import { FAIRLEAD_GROUP, targetKindOf } from "../core/names.ts";
 import { isActiveProfile } from "../core/service-profile.ts";
+import type { CompiledException, CompiledRule } from "../core/rules/rule.ts";
 import type { NamespaceInfo, ServiceProfileInfo, TargetKey, World, WorldDefaults } from "../core/world.ts";
 
 /** A world made of the objects of some files (docs/review.md). Of two objects with one name the later one counts. */
@@ -59,6 +60,22 @@ export class FileWorld implements World {
 
   targetsIn(namespace: string): Iterable<KubernetesObject> {
     return this.#targets.get(namespace)?.values() ?? [];
+  }
+
+  rules(): readonly CompiledRule[] {
+    return [];
+  }
+
+  exceptionsIn(_namespace: string): readonly CompiledException[] {
+    return [];
+  }
+
+  paramsConfigMap(_name: string): KubernetesObject | undefined {
+    return undefined;
+  }
+
+  namespaceObject(_name: string): KubernetesObject | undefined {
+    return undefined;
   }
 
   serviceProfilesFor(service: string, namespace: string): readonly ServiceProfileInfo[] {

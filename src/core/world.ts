@@ -2,6 +2,7 @@ import type { CompiledPolicy } from "./intent/policy.ts";
 import type { KubernetesObject } from "./kubernetes.ts";
 import type { LinkerdVersion } from "./mesh/linkerd/version.ts";
 import type { MeshName, Mode } from "./names.ts";
+import type { RuleWorld } from "./rules/rule.ts";
 
 /** What Fairlead knows of a namespace. */
 export interface NamespaceInfo {
@@ -45,7 +46,7 @@ export interface WorldDefaults {
  * live in-memory store is a consistent snapshot. Built by k8s/store.ts from watches, by the CLI from files, by
  * tests from literals.
  */
-export interface World {
+export interface World extends RuleWorld {
   readonly defaults: WorldDefaults;
   namespace(name: string): NamespaceInfo | undefined;
   /** Accepted policies of a namespace, in any order. */

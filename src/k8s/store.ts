@@ -11,6 +11,7 @@ import {
   TARGET_KINDS,
   type TargetKind,
 } from "../core/names.ts";
+import type { CompiledException, CompiledRule } from "../core/rules/rule.ts";
 import type { NamespaceInfo, ServiceProfileInfo, TargetKey, World, WorldDefaults } from "../core/world.ts";
 import { type KubernetesClient, type ResourceRef, resourcePath } from "./client.ts";
 import { NamespacedMap, TargetIndex, targetKeyOf } from "./namespaced.ts";
@@ -205,6 +206,22 @@ export class ClusterStore implements World {
 
   targetsIn(namespace: string): readonly KubernetesObject[] {
     return this.#targets.in(namespace);
+  }
+
+  rules(): readonly CompiledRule[] {
+    return [];
+  }
+
+  exceptionsIn(_namespace: string): readonly CompiledException[] {
+    return [];
+  }
+
+  paramsConfigMap(_name: string): KubernetesObject | undefined {
+    return undefined;
+  }
+
+  namespaceObject(_name: string): KubernetesObject | undefined {
+    return undefined;
   }
 
   serviceProfilesFor(service: string, namespace: string): readonly ServiceProfileInfo[] {
