@@ -4,13 +4,16 @@ import { join, resolve } from "node:path";
 import { isMap, isScalar, LineCounter, parseAllDocuments, type ScalarTag, type Tags, type Document } from "yaml";
 import type { KubernetesObject } from "../core/kubernetes.ts";
 import { UsageError } from "../usage-error.ts";
+import { placeOf, type Segment } from "./place.ts";
 
 /** One object of the input and where it stands. */
 export interface InputObject {
   readonly object: KubernetesObject;
   readonly file: string;
-  /** Line of the document, from 1. */
+  /** Where the object begins, from 1. */
   readonly line: number;
+  /** Line of a field, by a path as findings have it; of the nearest one around it where the field is not there. */
+  readonly lineOf: (path: string) => number;
 }
 
 export interface InputOptions {
@@ -91,7 +94,10 @@ function objectsOf(file: SourceFile): readonly InputObject[] {
     if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) return [];
     const start = document.contents.range[0];
     const value = converted(document, at(start));
-    return unwrapped(value, at(start)).map((object) => ({ object, file: file.name, line: lines.linePos(start).line }));
+    return unwrapped({ value, below: [], at: at(start) }).map(({ object, below }) => {
+      const lineOf = (path: string): number => lines.linePos(placeOf(document, below, path).offset).line;
+      return { object, file: file.name, line: lineOf(""), lineOf };
+    });
   });
 }
 
@@ -121,12 +127,24 @@ function converted(document: Document.Parsed, at: string): unknown {
   }
 }
 
-function unwrapped(value: unknown, at: string): readonly KubernetesObject[] {
+interface Wrapped {
+  readonly value: unknown;
+  /** Where in the document it stands. */
+  readonly below: readonly Segment[];
+  readonly at: string;
+}
+
+interface Unwrapped {
+  readonly object: KubernetesObject;
+  readonly below: readonly Segment[];
+}
+
+function unwrapped({ value, below, at }: Wrapped): readonly Unwrapped[] {
   const object = checkedObject(value, at);
   const isList = object.kind === "List" && object.apiVersion === "v1";
   const items = (object as { readonly items?: unknown }).items ?? (isList ? [] : undefined);
-  if (!object.kind?.endsWith("List") || !Array.isArray(items)) return [object];
-  return items.flatMap((item) => unwrapped(item, at));
+  if (!object.kind?.endsWith("List") || !Array.isArray(items)) return [{ object, below }];
+  return items.flatMap((item, index) => unwrapped({ value: item, below: [...below, "items", index], at }));
 }
 
 /** The API server refuses such an object before any webhook is asked; to it a null name is none. */

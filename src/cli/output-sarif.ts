@@ -25,13 +25,15 @@ export function renderSarif(reviews: readonly LocatedReview[]): unknown {
   };
 }
 
-function resultsOf({ result, file, line }: LocatedReview): readonly unknown[] {
+function resultsOf({ result, file, lineOf }: LocatedReview): readonly unknown[] {
   const subject = `${result.kind} ${result.namespace}/${result.name}`;
   return result.findings.map((item) => ({
     ruleId: item.code,
     level: item.severity === "deny" && !result.allowed ? "error" : "warning",
     message: { text: `${subject}${item.path === "" ? "" : ` ${item.path}`}: ${item.message}; ${item.fix}` },
-    locations: [{ physicalLocation: { artifactLocation: { uri: uriOf(file) }, region: { startLine: line } } }],
+    locations: [
+      { physicalLocation: { artifactLocation: { uri: uriOf(file) }, region: { startLine: lineOf(item.path) } } },
+    ],
   }));
 }
 

@@ -10,15 +10,15 @@ export const OUTPUT_FORMATS = ["table", "json", "junit", "sarif"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 /** A review and where its object stands. */
-export interface LocatedReview extends Review {
-  readonly file: string;
-  readonly line: number;
-}
+export interface LocatedReview extends Review, Pick<InputObject, "file" | "line" | "lineOf"> {}
 
 /** Reviews leave out what is context only (Namespaces), so each is matched to its place by its object. */
 export function locate(reviews: readonly Review[], input: readonly InputObject[]): readonly LocatedReview[] {
-  const places = new Map(input.map(({ object, file, line }) => [object, { file, line }]));
-  return reviews.map((review) => ({ ...review, ...(places.get(review.object) ?? { file: "", line: 1 }) }));
+  const places = new Map(input.map((item) => [item.object, item]));
+  return reviews.map((review) => {
+    const { file = "", line = 1, lineOf = () => line } = places.get(review.object) ?? {};
+    return { ...review, file, line, lineOf };
+  });
 }
 
 type Renderer = (reviews: readonly LocatedReview[], colour: boolean) => string;

@@ -107,11 +107,11 @@ describe("what is read", () => {
     "Windows line ends": [`${service("a")}---\n${service("b")}`.replaceAll("\n", "\r\n"), ["a f.yaml:1", "b f.yaml:5"]],
     "a v1 List": [
       `apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Service, metadata: {name: a}}\n- {apiVersion: v1, kind: Service, metadata: {name: b}}\n`,
-      ["a f.yaml:1", "b f.yaml:1"],
+      ["a f.yaml:4", "b f.yaml:5"],
     ],
     "a List in a List": [
       `apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ServiceList, items: [{apiVersion: v1, kind: Service, metadata: {name: a}}]}\n`,
-      ["a f.yaml:1"],
+      ["a f.yaml:4"],
     ],
     "a kind that only ends in List": ["apiVersion: a/v1\nkind: AllowList\nmetadata: {name: a}\n", ["a f.yaml:1"]],
     "no metadata": ["apiVersion: v1\nkind: Service\n", ["undefined f.yaml:1"]],

@@ -45,10 +45,11 @@ test("junit: a test case an object, a failure a denial, everything escaped", () 
   const xml = rendered("by-hand-every-group-dropped", "junit");
   expect(xml).toContain('<testsuite name="fairlead review" tests="1" failures="1">');
   expect(xml).toContain("Found item &quot; 429&quot; in &quot;5xx, 429&quot;");
+  expect(xml).toMatch(/\n\ninput\.yaml:\d+: metadata\.annotations\[&quot;balancer\.linkerd\.io\/failure-accrual/);
   expect(rendered("mode-warn-injects-and-warns", "junit")).toContain("<system-out>FL401 would be refused");
 });
 
-test("sarif: a result a finding, at the line of its object, an error only where it denies", () => {
+test("sarif: a result a finding, at the line of its field, an error only where it denies", () => {
   const results = (name: string) =>
     JSON.parse(rendered(name, "sarif")).runs[0].results as {
       ruleId: string;
@@ -60,7 +61,7 @@ test("sarif: a result a finding, at the line of its object, an error only where 
     "FL401 warning",
     "FL402 warning",
   ]);
-  expect(results("mode-enforce-refuses")[0]?.locations[0]?.physicalLocation.region.startLine).toBe(16);
+  expect(results("mode-enforce-refuses")[0]?.locations[0]?.physicalLocation.region.startLine).toBe(22);
 });
 
 test.each(OUTPUT_FORMATS)("%s: the same input gives the same text", (format) => {
