@@ -6,6 +6,7 @@ import { readInput } from "./cli/input.ts";
 import { locate, OUTPUT_FORMATS, type OutputFormat, render } from "./cli/output.ts";
 import { reviewObjects } from "./cli/review.ts";
 import type { ServeFlags } from "./cli/serve.ts";
+import { TEST_FORMATS, type TestFormat } from "./cli/output-test.ts";
 import { UNINSTALL_FORMATS } from "./cli/output-uninstall.ts";
 import type { UninstallFlags } from "./cli/uninstall.ts";
 import { UsageError } from "./usage-error.ts";
@@ -52,6 +53,7 @@ function program(): Command {
     .exitOverride();
   fairlead.addCommand(serveCommand());
   fairlead.addCommand(reviewCommand());
+  fairlead.addCommand(testCommand());
   fairlead.addCommand(evalCommand());
   fairlead.addCommand(uninstallCommand());
   fairlead.addCommand(demoCommand());
@@ -121,6 +123,21 @@ function uninstallCommand(): Command {
     .action(async (flags: UninstallFlags) => (await import("./cli/uninstall.ts")).uninstall(flags));
 }
 
+function testCommand(): Command {
+  return new Command("test")
+    .description("Run the test cases of rules and policies: writes, and what is expected to become of them.")
+    .argument("<path...>", "directories, searched at any depth for fairlead-test.yaml, or files")
+    .addOption(new Option("-o, --output <format>", "output format").choices(TEST_FORMATS).default("table"))
+    .addHelpText("after", "\nExit status: 0 all as expected, 1 something is not, 2 bad usage or unreadable input.")
+    .exitOverride()
+    .action(async (paths: readonly string[], flags: { readonly output: TestFormat }) => {
+      const [{ runTests }, { renderTest }] = [await import("./cli/test.ts"), await import("./cli/output-test.ts")];
+      const results = runTests(paths, process.env["INIT_CWD"] ?? process.cwd());
+      process.stdout.write(renderTest(results, flags.output, isColoured()));
+      if (results.some(({ misses }) => misses.length > 0)) process.exitCode = EXIT_FAILED;
+    });
+}
+
 function evalCommand(): Command {
   return new Command("eval")
     .description("Evaluate a CEL expression as the API server would; for people who write rules.")
@@ -177,8 +194,12 @@ function review(flags: ReviewFlags): void {
     input.map((item) => item.object),
     defaults,
   );
-  process.stdout.write(render(locate(reviews, input), flags.output, process.stdout.isTTY && !process.env["NO_COLOR"]));
+  process.stdout.write(render(locate(reviews, input), flags.output, isColoured()));
   if (reviews.some(({ result }) => !result.allowed)) process.exitCode = EXIT_DENIED;
+}
+
+function isColoured(): boolean {
+  return process.stdout.isTTY && !process.env["NO_COLOR"];
 }
 
 /** What only a mistake of ours brings about keeps its stack trace. */

@@ -22,7 +22,7 @@ const IMPORTS: Readonly<Record<string, readonly string[]>> = {
   controller: ["core", "k8s"],
   http: ["core", "observe"],
   gen: ["api", "core"],
-  cli: ["core", "config.ts", "main.ts", "observe", "uninstall.ts", "usage-error.ts"],
+  cli: ["api", "core", "config.ts", "main.ts", "observe", "uninstall.ts", "usage-error.ts"],
   "usage-error.ts": [],
 };
 const MAY_IMPORT_ALL = ["dev", "main.ts", "cli.ts", "config.ts", "uninstall.ts", "roles"];

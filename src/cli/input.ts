@@ -147,8 +147,11 @@ function unwrapped({ value, below, at }: Wrapped): readonly Unwrapped[] {
   return items.flatMap((item, index) => unwrapped({ value: item, below: [...below, "items", index], at }));
 }
 
-/** The API server refuses such an object before any webhook is asked; to it a null name is none. */
-function checkedObject(value: unknown, at: string): KubernetesObject {
+/**
+ * A value as a Kubernetes object; throws a UsageError where the API server would refuse it before any webhook is asked.
+ * To it a null name is none. `at` is its file and line.
+ */
+export function checkedObject(value: unknown, at: string): KubernetesObject {
   if (!isRecord(value)) throw new UsageError(`${at}: Found ${kindOfValue(value)}, wanted a Kubernetes object`);
   for (const field of ["apiVersion", "kind"]) {
     if (typeof value[field] !== "string" || value[field] === "")

@@ -31,7 +31,7 @@ function failureOf({ result, message, file, lineOf }: LocatedReview): string {
 }
 
 /** XML 1.0 knows no other control characters than tab and line breaks, not even escaped. */
-function escapeXml(text: string): string {
+export function escapeXml(text: string): string {
   return text
     .replaceAll(/[^\P{Cc}\t\n\r]/gu, " ")
     .replaceAll("&", "&amp;")

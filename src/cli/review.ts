@@ -29,23 +29,57 @@ export interface Review {
   readonly stored: KubernetesObject | undefined;
 }
 
+/** One write, as the API server would ask about it. */
+export interface Write {
+  readonly object: KubernetesObject;
+  /** The object before the write, as it is stored; undefined where the write creates it. */
+  readonly oldObject: KubernetesObject | undefined;
+}
+
 /**
  * Reviews objects as if each were created in a cluster that holds the policies, Namespaces, Services, routes and
  * ServiceProfiles of the same input: the two passes of the webhook, mutating and validating, one after the other.
  */
 export function reviewObjects(objects: readonly KubernetesObject[], defaults: WorldDefaults): readonly Review[] {
+  const world = acceptedWorld(objects, defaults);
+  const mutated = mutateAll(objects, world);
+  return mutated.map((item) => judge(item, world));
+}
+
+/** The world after all of these objects were created, with what was injected into them. */
+export function settledWorld(objects: readonly KubernetesObject[], defaults: WorldDefaults): FileWorld {
+  const world = acceptedWorld(objects, defaults);
+  mutateAll(objects, world);
+  return world;
+}
+
+/** Reviews one write in a world that does not hold it yet. */
+export function reviewWrite(write: Write, world: World): Review {
+  return judge(mutate(write, world), world);
+}
+
+/** The object with what is injected into it when it is created. */
+export function injected(object: KubernetesObject, world: World): KubernetesObject {
+  return mutate({ object, oldObject: undefined }, world).stored;
+}
+
+/** Whether a policy is accepted depends on no other policy, so that the order of the input does not matter. */
+function acceptedWorld(objects: readonly KubernetesObject[], defaults: WorldDefaults): FileWorld {
   const world = new FileWorld(objects, defaults);
-  // Whether a policy is accepted depends on no other policy, so that the order of the input does not matter.
   const accepted = objects.filter(
-    (object) => isPolicy(object) && decide(requestFor(object, "validate"), world).allowed,
+    (object) => isPolicy(object) && decide(requestFor({ object, oldObject: undefined }, "validate"), world).allowed,
   );
   for (const policy of accepted) world.accept(policy);
+  return world;
+}
+
+/** What is injected into one target may matter to another: a route is judged beside its Service as it would be stored. */
+function mutateAll(objects: readonly KubernetesObject[], world: FileWorld): readonly Mutated[] {
   const mutated = objects
     .filter((object) => !belongsToTheWorldOnly(object))
-    .map((object) => mutateObject(object, world));
-  // What is injected into one target may matter to another: a route is judged beside its Service as it would be stored.
+    .map((object) => mutate({ object, oldObject: undefined }, world));
   for (const { stored } of mutated) world.update(stored);
-  return mutated.map((item) => judge(item, world));
+  return mutated;
 }
 
 /** Namespaces, rules and exceptions are context, not subjects. */
@@ -55,21 +89,20 @@ function belongsToTheWorldOnly(object: KubernetesObject): boolean {
   return group === FAIRLEAD_GROUP && (object.kind === "AdmissionRule" || object.kind === "RuleException");
 }
 
-interface Mutated {
-  readonly object: KubernetesObject;
+interface Mutated extends Write {
   readonly mutation: Verdict;
   readonly stored: KubernetesObject;
 }
 
-function mutateObject(object: KubernetesObject, world: World): Mutated {
-  const mutation = decide(requestFor(object, "mutate"), world);
-  const stored = structuredClone(object);
+function mutate(write: Write, world: World): Mutated {
+  const mutation = decide(requestFor(write, "mutate"), world);
+  const stored = structuredClone(write.object);
   applyPatch(stored, [...mutation.patch]);
-  return { object, mutation, stored };
+  return { ...write, mutation, stored };
 }
 
-function judge({ object, mutation, stored }: Mutated, world: World): Review {
-  const judgement = decide(requestFor(stored, "validate"), world);
+function judge({ object, oldObject, mutation, stored }: Mutated, world: World): Review {
+  const judgement = decide(requestFor({ object: stored, oldObject }, "validate"), world);
   return {
     object,
     result: {
@@ -87,15 +120,15 @@ function judge({ object, mutation, stored }: Mutated, world: World): Review {
   };
 }
 
-function requestFor(object: KubernetesObject, phase: AdmissionRequest["phase"]): AdmissionRequest {
+function requestFor({ object, oldObject }: Write, phase: AdmissionRequest["phase"]): AdmissionRequest {
   return {
     phase,
     uid: "review",
     kind: { group: groupOf(object.apiVersion ?? ""), kind: object.kind ?? "" },
-    operation: "CREATE",
+    operation: oldObject === undefined ? "CREATE" : "UPDATE",
     namespace: namespaceOf(object),
     name: object.metadata?.name ?? "",
     object,
-    oldObject: undefined,
+    oldObject,
   };
 }

@@ -15,6 +15,10 @@ const GOOD = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: iam}
 const BAD = GOOD.replace("namespace: iam", 'namespace: iam, annotations: {retry.linkerd.io/http: "5xx, 429"}');
 writeFileSync(join(directory, "good.yaml"), GOOD);
 writeFileSync(join(directory, "bad.yaml"), BAD);
+const SUITE =
+  "apiVersion: cli.fairlead.dev/v1alpha1\nkind: Test\ncases:\n- {name: a, object: bad.yaml, expect: {allowed: false}}\n";
+writeFileSync(join(directory, "fairlead-test.yaml"), SUITE);
+writeFileSync(join(directory, "missed.yaml"), SUITE.replace("allowed: false", "allowed: true"));
 writeFileSync(join(directory, "broken.yaml"), `${GOOD}---\nkind: {\n`);
 
 interface Run {
@@ -53,6 +57,8 @@ const REVIEW: Readonly<Record<string, readonly [args: readonly string[], code: n
   "denied in audit mode is allowed": [["review", "--mode", "audit", "-f", "bad.yaml"], 0],
   "an old Linkerd does not read it": [["review", "--mesh-version", "2.15", "-f", "bad.yaml"], 0],
   "Istio does not read it": [["review", "--mesh", "istio", "-f", "bad.yaml"], 0],
+  "every test as expected": [["test", "."], 0],
+  "a test that is not as expected": [["test", "fairlead-test.yaml", "missed.yaml"], 1],
   help: [["review", "--help"], 0],
   "help of all": [["--help"], 0],
 };
@@ -71,6 +77,11 @@ const USAGE: Readonly<Record<string, readonly [args: readonly string[], stderr: 
   "-f without a name": [["review", "-f"], /argument missing/],
   "a file that is not there": [["review", "-f", "nothing.yaml"], /^fairlead: Cannot read nothing\.yaml: ENOENT/],
   "a broken file after a good one": [["review", "-f", "good.yaml", "broken.yaml"], /^fairlead: broken\.yaml:[67]: /],
+  "a suite that is none": [
+    ["test", "good.yaml"],
+    /^fairlead: good\.yaml:1: Found kind Service of v1, wanted kind Test/,
+  ],
+  "test without a path": [["test"], /missing required argument 'path'/],
   "an unknown format": [["review", "-f", "good.yaml", "-o", "xml"], /table, json, junit, sarif/],
   "an unknown mode": [["review", "-f", "good.yaml", "--mode", "strict"], /enforce, warn, audit/],
   "an unknown mesh": [
