@@ -132,7 +132,7 @@ function testCommand(): Command {
     .exitOverride()
     .action(async (paths: readonly string[], flags: { readonly output: TestFormat }) => {
       const [{ runTests }, { renderTest }] = [await import("./cli/test.ts"), await import("./cli/output-test.ts")];
-      const results = runTests(paths, process.env["INIT_CWD"] ?? process.cwd());
+      const results = runTests(paths, process.env["INIT_CWD"] ?? process.cwd(), Date.now());
       process.stdout.write(renderTest(results, flags.output, isColoured()));
       if (results.some(({ misses }) => misses.length > 0)) process.exitCode = EXIT_FAILED;
     });
@@ -193,6 +193,7 @@ function review(flags: ReviewFlags): void {
   const reviews = reviewObjects(
     input.map((item) => item.object),
     defaults,
+    Date.now(),
   );
   process.stdout.write(render(locate(reviews, input), flags.output, isColoured()));
   if (reviews.some(({ result }) => !result.allowed)) process.exitCode = EXIT_DENIED;

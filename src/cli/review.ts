@@ -1,6 +1,6 @@
 import { applyPatch } from "rfc6902";
 import { decide } from "../core/admission/decide.ts";
-import type { AdmissionRequest, PatchOperation, Verdict } from "../core/admission/review.ts";
+import type { AdmissionRequest, PatchOperation, Phase, Verdict } from "../core/admission/review.ts";
 import { type Finding, sortFindings } from "../core/finding.ts";
 import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
 import { FAIRLEAD_GROUP } from "../core/names.ts";
@@ -34,16 +34,22 @@ export interface Write {
   readonly object: KubernetesObject;
   /** The object before the write, as it is stored; undefined where the write creates it. */
   readonly oldObject: KubernetesObject | undefined;
+  /** When it is made, in milliseconds since 1970: exceptions end by it. */
+  readonly nowMs: number;
 }
 
 /**
  * Reviews objects as if each were created in a cluster that holds the policies, Namespaces, Services, routes and
  * ServiceProfiles of the same input: the two passes of the webhook, mutating and validating, one after the other.
  */
-export function reviewObjects(objects: readonly KubernetesObject[], defaults: WorldDefaults): readonly Review[] {
+export function reviewObjects(
+  objects: readonly KubernetesObject[],
+  defaults: WorldDefaults,
+  nowMs: number,
+): readonly Review[] {
   const world = acceptedWorld(objects, defaults);
   const mutated = mutateAll(objects, world);
-  return mutated.map((item) => judge(item, world));
+  return mutated.map((item) => judge({ ...item, nowMs }, world));
 }
 
 /** The world after all of these objects were created, with what was injected into them. */
@@ -60,14 +66,19 @@ export function reviewWrite(write: Write, world: World): Review {
 
 /** The object with what is injected into it when it is created. */
 export function injected(object: KubernetesObject, world: World): KubernetesObject {
-  return mutate({ object, oldObject: undefined }, world).stored;
+  return mutate(creation(object), world).stored;
+}
+
+/** For what does not depend on the time. */
+function creation(object: KubernetesObject): Write {
+  return { object, oldObject: undefined, nowMs: 0 };
 }
 
 /** Whether a policy is accepted depends on no other policy, so that the order of the input does not matter. */
 function acceptedWorld(objects: readonly KubernetesObject[], defaults: WorldDefaults): FileWorld {
   const world = new FileWorld(objects, defaults);
   const accepted = objects.filter(
-    (object) => isPolicy(object) && decide(requestFor({ object, oldObject: undefined }, "validate"), world).allowed,
+    (object) => isPolicy(object) && decide(requestFor(creation(object), "validate"), world).allowed,
   );
   for (const policy of accepted) world.accept(policy);
   return world;
@@ -77,7 +88,7 @@ function acceptedWorld(objects: readonly KubernetesObject[], defaults: WorldDefa
 function mutateAll(objects: readonly KubernetesObject[], world: FileWorld): readonly Mutated[] {
   const mutated = objects
     .filter((object) => !belongsToTheWorldOnly(object))
-    .map((object) => mutate({ object, oldObject: undefined }, world));
+    .map((object) => mutate(creation(object), world));
   for (const { stored } of mutated) world.update(stored);
   return mutated;
 }
@@ -101,8 +112,8 @@ function mutate(write: Write, world: World): Mutated {
   return { ...write, mutation, stored };
 }
 
-function judge({ object, oldObject, mutation, stored }: Mutated, world: World): Review {
-  const judgement = decide(requestFor({ object: stored, oldObject }, "validate"), world);
+function judge({ object, oldObject, nowMs, mutation, stored }: Mutated, world: World): Review {
+  const judgement = decide(requestFor({ object: stored, oldObject, nowMs }, "validate"), world);
   return {
     object,
     result: {
@@ -120,9 +131,10 @@ function judge({ object, oldObject, mutation, stored }: Mutated, world: World): 
   };
 }
 
-function requestFor({ object, oldObject }: Write, phase: AdmissionRequest["phase"]): AdmissionRequest {
+function requestFor({ object, oldObject, nowMs }: Write, phase: Phase): AdmissionRequest {
   return {
     phase,
+    nowMs,
     uid: "review",
     kind: { group: groupOf(object.apiVersion ?? ""), kind: object.kind ?? "" },
     operation: oldObject === undefined ? "CREATE" : "UPDATE",

@@ -16,12 +16,16 @@ export interface CaseResult {
 }
 
 /** Runs the cases of every suite in these files and directories; throws a UsageError for what cannot be read. */
-export function runTests(paths: readonly string[], baseDirectory: string): readonly CaseResult[] {
-  return loadSuites(paths, baseDirectory).flatMap((suite) => suite.cases.map((item) => runCase(suite, item)));
+export function runTests(paths: readonly string[], baseDirectory: string, nowMs: number): readonly CaseResult[] {
+  return loadSuites(paths, baseDirectory).flatMap((suite) => suite.cases.map((item) => runCase(suite, item, nowMs)));
 }
 
 /** The write of one case, in a world that holds what the suite says and the object before the write. */
-function runCase(loaded: LoadedSuite, { name, line, mode, expect, object, oldObject }: LoadedCase): CaseResult {
+function runCase(
+  loaded: LoadedSuite,
+  { name, line, mode, expect, object, oldObject }: LoadedCase,
+  nowMs: number,
+): CaseResult {
   const { file, name: suite, meshVersion } = loaded;
   const before = oldObject === undefined ? loaded.world : [...loaded.world, oldObject];
   const world = settledWorld(
@@ -34,7 +38,7 @@ function runCase(loaded: LoadedSuite, { name, line, mode, expect, object, oldObj
     },
   );
   const review = reviewWrite(
-    { object: object.object, oldObject: oldObject && injected(oldObject.object, world) },
+    { object: object.object, oldObject: oldObject && injected(oldObject.object, world), nowMs },
     world,
   );
   return { file, line, suite, name, misses: missesOf(expect, review), review };

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import type { Logger } from "pino";
-import type { AdmissionRequest, PatchOperation, Verdict } from "../core/admission/review.ts";
+import type { AdmissionRequest, PatchOperation, Phase, Verdict } from "../core/admission/review.ts";
 import { FAIRLEAD_GROUP } from "../core/names.ts";
 import type { World } from "../core/world.ts";
 import { logRecord } from "../observe/log.ts";
@@ -10,8 +10,8 @@ import type { Tracing } from "../observe/tracing.ts";
 import { type PolicyTraces, type Why, whyOf } from "./review-audit.ts";
 import { decodeReview, REVIEW_API_VERSION, REVIEW_KIND } from "./decode.ts";
 
-/** The two admission paths: the mutating one patches, the validating one denies. */
-export type Door = AdmissionRequest["phase"];
+/** The admission paths: the mutating one patches, the others deny. */
+export type Door = Phase;
 
 /** An HTTP answer; the body is always JSON. */
 export interface Answer {
@@ -26,6 +26,8 @@ export interface AdmissionDeps {
   readonly metrics: Metrics;
   /** Monotonic clock in milliseconds, such as performance.now. */
   readonly monotonicMs: () => number;
+  /** Wall clock, milliseconds since 1970. */
+  readonly nowMs: () => number;
   readonly tracing: Tracing;
   readonly traces: PolicyTraces;
   /** Of the controller: it tells its writes itself. */
@@ -59,7 +61,7 @@ export function answer(door: Door, { body, traceparent }: Call, deps: AdmissionD
 }
 
 function review(door: Door, body: Buffer, deps: AdmissionDeps): Outcome {
-  const decoded = decodeReview(body, door);
+  const decoded = decodeReview(body, door, deps.nowMs());
   if (!decoded.ok) {
     const { uid, message: problem } = decoded;
     return { status: 400, body: failureBody(uid, 400, problem), decision: "bad_request", uid, problem };

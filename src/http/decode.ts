@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import type { AdmissionRequest, Operation } from "../core/admission/review.ts";
+import type { AdmissionRequest, Operation, Phase } from "../core/admission/review.ts";
 
 /** What a body turned out to be; `uid` is there whenever it could be read, so that it can be echoed. */
 export type Decoded =
@@ -36,14 +36,14 @@ const FIX = "send the AdmissionReview as kube-apiserver builds it";
  * Reads an AdmissionReview of `admission.k8s.io/v1`. Never throws. What it lets through keeps these promises to the
  * core: objects are records with a `metadata` record; `labels` and `annotations` are absent or maps of strings;
  * the names in `metadata` are strings; `ownerReferences` is a list of records; no `__proto__` key anywhere.
- * Nothing is promised of `spec`. Integers beyond 2^53 are rounded by JSON.parse: no field that is read today holds
- * one; the exact parser comes with the rules, which can read any field.
+ * Nothing is promised of `spec`. Integers beyond 2^53 are rounded, which no field that mesh and policies read
+ * holds; for rules, which can read any field, they are bigints.
  */
-export function decodeReview(body: Buffer, phase: AdmissionRequest["phase"]): Decoded {
+export function decodeReview(body: Buffer, phase: Phase, nowMs: number): Decoded {
   if (nestsTooDeep(body)) {
     return refused(undefined, `found more than ${NESTING_MAX_LEVELS} levels of nesting, wanted fewer`);
   }
-  const parsed = parseJson(body);
+  const parsed = parseJson(body, phase);
   if (parsed === undefined) {
     // V8's own message quotes the body, so it is not passed on.
     return refused(undefined, `found ${body.length} bytes that are not JSON, wanted one AdmissionReview`);
@@ -60,10 +60,10 @@ export function decodeReview(body: Buffer, phase: AdmissionRequest["phase"]): De
   if (uid === undefined) {
     return refused(uid, wanted("request.uid", request["uid"], `a string of 1 to ${UID_MAX_LENGTH} characters`));
   }
-  return readRequest(request, uid, phase);
+  return readRequest(request, uid, { phase, nowMs });
 }
 
-function readRequest(request: JsonRecord, uid: string, phase: AdmissionRequest["phase"]): Decoded {
+function readRequest(request: JsonRecord, uid: string, asked: Pick<AdmissionRequest, "phase" | "nowMs">): Decoded {
   const { kind, operation, namespace = "", name = "" } = request;
   if (!isRecord(kind)) return refused(uid, wanted("request.kind", kind, "an object"));
   const { group = "", kind: kindName } = kind;
@@ -90,7 +90,7 @@ function readRequest(request: JsonRecord, uid: string, phase: AdmissionRequest["
     user: isName(username) ? username : undefined,
     dryRun: request["dryRun"] === true,
     request: {
-      phase,
+      ...asked,
       uid,
       kind: { group, kind: kindName },
       operation,
@@ -98,6 +98,7 @@ function readRequest(request: JsonRecord, uid: string, phase: AdmissionRequest["
       name,
       object,
       oldObject,
+      attributes: request,
     },
   };
 }
@@ -168,11 +169,15 @@ function ownersProblem(metadata: JsonRecord, path: string): string | undefined {
   return bad === undefined ? undefined : wanted(`${path}[]`, bad, "an object");
 }
 
-function parseJson(body: Buffer): { readonly value: unknown } | undefined {
+/** Integers of fewer digits are exact as they are. A find within a string only costs the slower way. */
+const LONG_NUMBER = /[0-9]{16}/;
+
+function parseJson(body: Buffer, phase: Phase): { readonly value: unknown } | undefined {
   const text = body.toString("utf8");
+  const isForRules = phase === "rules-fail" || phase === "rules-ignore";
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = isForRules && LONG_NUMBER.test(text) ? JSON.parse(text, exactInteger) : JSON.parse(text);
   } catch {
     return undefined;
   }
@@ -180,6 +185,17 @@ function parseJson(body: Buffer): { readonly value: unknown } | undefined {
   // \u003e, \u0026), so that real reviews stay on the fast path. They are full of backslashes, which are not looked for.
   if (text.includes("__proto__") || /u00[567]/.test(text)) stripPrototypeKeys(value);
   return { value };
+}
+
+/** The ends of an int; an integer beyond them is a double, as in the API server's decoder. */
+const INT_MAX = 2n ** 63n - 1n;
+const INT_MIN = -(2n ** 63n);
+
+function exactInteger(_key: string, value: unknown, context?: { readonly source?: string }): unknown {
+  const source = context?.source ?? "";
+  if (typeof value !== "number" || Number.isSafeInteger(value) || !/^-?[0-9]+$/.test(source)) return value;
+  const exact = BigInt(source);
+  return exact >= INT_MIN && exact <= INT_MAX ? exact : value;
 }
 
 /**

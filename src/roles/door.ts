@@ -21,6 +21,7 @@ export async function openDoor(parts: Parts, certificate: DoorCertificate): Prom
     log,
     metrics,
     monotonicMs: () => performance.now(),
+    nowMs: Date.now,
     tracing,
     traces: {
       policyTrace: tracing.policyTrace,

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { readInput } from "../../src/cli/input.ts";
 import { locate, OUTPUT_FORMATS, type OutputFormat, render } from "../../src/cli/output.ts";
 import { reviewObjects } from "../../src/cli/review.ts";
-import { DEFAULTS } from "../core/worlds.ts";
+import { DEFAULTS, NOW_MS } from "../core/worlds.ts";
 
 const GOLDEN = join(import.meta.dirname, "../golden/review");
 
@@ -12,6 +12,7 @@ function rendered(name: string, format: OutputFormat, colour = false): string {
   const reviews = reviewObjects(
     input.map((item) => item.object),
     DEFAULTS,
+    NOW_MS,
   );
   return render(locate(reviews, input), format, colour);
 }

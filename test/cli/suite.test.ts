@@ -6,6 +6,7 @@ import { lineDiff } from "../../src/cli/line-diff.ts";
 import { renderTest } from "../../src/cli/output-test.ts";
 import { type CaseResult, runTests } from "../../src/cli/test.ts";
 import { UsageError } from "../../src/usage-error.ts";
+import { NOW_MS } from "../core/worlds.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "fairlead-suite-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -44,7 +45,7 @@ function single(body: string): string {
 
 function run(content: string): readonly CaseResult[] {
   write("fairlead-test.yaml", content);
-  return runTests(["t"], directory);
+  return runTests(["t"], directory, NOW_MS);
 }
 
 /** Field by field what is not as expected in the only case. */
@@ -118,13 +119,13 @@ describe("suites", () => {
     write("a.fairlead-test.yml", `${CASE}---\n${CASE}`);
     write("node_modules/fairlead-test.yaml", "broken: [");
     write("other-test.yaml", "broken: [");
-    const found = runTests(["t"], directory).map(({ file, line }) => `${file}:${line}`);
+    const found = runTests(["t"], directory, NOW_MS).map(({ file, line }) => `${file}:${line}`);
     expect(found).toEqual(["t/a.fairlead-test.yml:6", "t/a.fairlead-test.yml:13", "t/b/fairlead-test.yaml:6"]);
   });
 
   test("a file that is named may have any name", () => {
     write("cases.yaml", CASE);
-    expect(runTests(["t/cases.yaml"], directory).map(({ misses: found }) => found)).toEqual([[]]);
+    expect(runTests(["t/cases.yaml"], directory, NOW_MS).map(({ misses: found }) => found)).toEqual([[]]);
   });
 
   test.each([
@@ -181,8 +182,10 @@ describe("suites", () => {
   });
 
   test("none at all is refused", () => {
-    expect(() => runTests(["t"], directory)).toThrow("No test found in t; wanted files named fairlead-test.yaml");
-    expect(() => runTests(["nowhere"], directory)).toThrow(/^Cannot read nowhere: ENOENT/);
+    expect(() => runTests(["t"], directory, NOW_MS)).toThrow(
+      "No test found in t; wanted files named fairlead-test.yaml",
+    );
+    expect(() => runTests(["nowhere"], directory, NOW_MS)).toThrow(/^Cannot read nowhere: ENOENT/);
   });
 });
 

@@ -142,6 +142,7 @@ function review(name: string) {
       meshVersion: parseMeshVersion(),
       excludedNamespaces: excludedNamespaces("fairlead"),
     },
+    Date.now(),
   );
 }
 

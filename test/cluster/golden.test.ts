@@ -188,7 +188,7 @@ async function compare(
   others: readonly KubernetesObject[],
   defaults: WorldDefaults,
 ): Promise<void> {
-  const review = reviewOf(object, reviewObjects(others, defaults));
+  const review = reviewOf(object, reviewObjects(others, defaults, Date.now()));
   const { code, stdout, stderr } = await session.run("create -f - -o json", object);
   const warnings = [...stderr.matchAll(WARNING)].map((match) => match[1]);
   const rest = stderr.replaceAll(WARNING, "");

@@ -6,6 +6,7 @@ import { type Review, reviewObjects } from "../../src/cli/review.ts";
 import { DEFAULT_NAMESPACE, excludedNamespaces, parseMesh, parseMeshVersion, parseMode } from "../../src/config.ts";
 import { FINDINGS } from "../../src/core/findings.ts";
 import { WARNING_LENGTH_MAX, WARNINGS_MAX } from "../../src/core/limits.ts";
+import { NOW_MS } from "./worlds.ts";
 
 /**
  * A case is a folder: input.yaml, flags.json where flags are given, expected.json (what `review -o json` prints) and
@@ -34,6 +35,7 @@ function reviewCase(folder: string): readonly Review[] {
       meshVersion: parseMeshVersion(flags.meshVersion),
       excludedNamespaces: excludedNamespaces(DEFAULT_NAMESPACE),
     },
+    NOW_MS,
   );
 }
 

@@ -5,6 +5,9 @@ import { groupOf, type KubernetesObject, type StringMap } from "../../src/core/k
 import { parseLinkerdVersion } from "../../src/core/mesh/linkerd/version.ts";
 import type { TargetKey, World, WorldDefaults } from "../../src/core/world.ts";
 
+/** The time of every decision in tests: 2026-11-26T12:00:00Z. */
+export const NOW_MS = Date.UTC(2026, 10, 26, 12);
+
 export type Annotations = Record<string, string>;
 
 export function linkerdVersion(text: string): WorldDefaults["meshVersion"] {
@@ -78,7 +81,7 @@ export function requestOf(
 ): AdmissionRequest {
   const { group, kind, namespace, name } = keyOf(object);
   const operation = oldObject === undefined ? "CREATE" : "UPDATE";
-  return { phase, uid: "test", kind: { group, kind }, operation, namespace, name, object, oldObject };
+  return { phase, nowMs: NOW_MS, uid: "test", kind: { group, kind }, operation, namespace, name, object, oldObject };
 }
 
 export function validate(world: World, object: KubernetesObject, oldObject?: KubernetesObject): Verdict {

@@ -1,10 +1,10 @@
 import { Buffer } from "node:buffer";
 import { describe, expect, test } from "vitest";
 import { NESTING_MAX_LEVELS } from "../../src/http/decode.ts";
-import { answer } from "../../src/http/admission.ts";
+import { answer, type Door } from "../../src/http/admission.ts";
 import type { AdmissionRequest } from "../../src/core/admission/review.ts";
 import type { Finding } from "../../src/core/finding.ts";
-import { call, rig, serviceReview, UID, verdict } from "./support.ts";
+import { call, REVIEWED_MS, rig, serviceReview, UID, verdict } from "./support.ts";
 
 const FIX = "send the AdmissionReview as kube-apiserver builds it";
 const DENY: Finding = { code: "FL101", severity: "deny", path: "spec", message: "m", fix: "f" };
@@ -217,21 +217,24 @@ describe("answer() refuses with 400", () => {
 });
 
 describe("answer() hands the core", () => {
-  function seenBy(body: unknown): AdmissionRequest {
+  function seenBy(body: unknown, door: Door = "validate"): AdmissionRequest {
     let seen: AdmissionRequest | undefined;
     const { deps } = rig((request) => {
       seen = request;
       return verdict({});
     });
-    expect(answer("validate", call(body), deps).status).toBe(200);
+    expect(answer(door, call(body), deps).status).toBe(200);
     if (seen === undefined) throw new Error("decide was not called");
     return seen;
   }
 
   test("the request with its door as phase", () => {
-    const { object, ...rest } = seenBy(serviceReview({ operation: "UPDATE" }));
+    const review = serviceReview({ operation: "UPDATE" });
+    const { object, attributes, ...rest } = seenBy(review);
+    expect(attributes).toEqual(review["request"]);
     expect(rest).toEqual({
       phase: "validate",
+      nowMs: REVIEWED_MS,
       uid: UID,
       kind: { group: "", kind: "Service" },
       operation: "UPDATE",
@@ -278,6 +281,16 @@ describe("answer() hands the core", () => {
     const seen = seenBy(withObject((_, m) => (m["annotations"] = { text })));
     expect(seen.object?.metadata?.annotations).toEqual({ text });
   });
+
+  test.each(["rules-fail", "rules-ignore"] as const)(
+    "integers as they are to %s, as long as they fit 64 bits",
+    (door) => {
+      const digits = "[9007199254740993,-9223372036854775808,9223372036854775808,1234567890123456.5,1e16,7]";
+      const body = JSON.stringify(withObject((object) => (object["spec"] = "DIGITS"))).replace('"DIGITS"', digits);
+      const rounded = [2 ** 63, 1234567890123456.5, 1e16, 7];
+      expect(seenBy(body, door).object?.spec).toEqual([9007199254740993n, -(2n ** 63n), ...rounded]);
+    },
+  );
 
   test("numbers beyond 2^53 rounded, and 1,000 annotations", () => {
     const annotations = Object.fromEntries(Array.from({ length: 1_000 }, (_, index) => [`example.com/${index}`, "v"]));

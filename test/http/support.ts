@@ -10,6 +10,8 @@ import { createLog } from "../../src/observe/log.ts";
 import { createMetrics, type Metrics } from "../../src/observe/metrics.ts";
 
 export const UID = "705ab4f5-6393-11e8-b7cc-42010a800002";
+/** When the reviews of tests are answered: 2026-11-26T12:00:00Z. */
+export const REVIEWED_MS = Date.UTC(2026, 10, 26, 12);
 export const SECRET = "0123456789abcdef0123456789abcdef";
 
 /** A review as kube-apiserver 1.36 sends it for `kubectl apply` of a Service, shortened only in managedFields. */
@@ -108,6 +110,7 @@ export function rig(decide: AdmissionDeps["decide"] = () => ALLOWED): Rig {
       log,
       metrics: testMetrics(),
       monotonicMs: () => performance.now(),
+      nowMs: () => REVIEWED_MS,
       ...UNTRACED,
     },
     lines,

@@ -134,6 +134,7 @@ test(`answer() survives ${EXECUTIONS} mutated reviews (FUZZ_SEED=${SEED})`, { ti
     log: createLog({ level: "silent", destination: { write: () => undefined } }).log,
     metrics: testMetrics(),
     monotonicMs: () => 0,
+    nowMs: () => 0,
     ...UNTRACED,
   };
   for (let execution = 0; execution < EXECUTIONS; execution += 1) {

@@ -412,6 +412,7 @@ describe("decide()", () => {
           for (const phase of ["mutate", "validate"] as const) {
             const request = {
               phase,
+              nowMs: 0,
               uid: "u",
               kind,
               operation: old ? "UPDATE" : "CREATE",

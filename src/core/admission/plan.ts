@@ -97,6 +97,7 @@ function outstanding(live: KubernetesObject, key: TargetKey, world: World): read
   if (kind === undefined) return [];
   const request = {
     phase: "mutate",
+    nowMs: 0,
     uid: "",
     kind,
     operation: "UPDATE",

@@ -4,10 +4,18 @@ import type { Mode } from "../names.ts";
 
 export type Operation = "CREATE" | "UPDATE" | "DELETE" | "CONNECT";
 
+/**
+ * Which door asks. `mutate` wants a patch; `validate` what mesh and policies make of the object that will be stored;
+ * the two others what the rules with that failure policy say. They have webhooks of their own, so that a rule can
+ * neither widen nor narrow what is injected.
+ */
+export type Phase = "mutate" | "validate" | "rules-fail" | "rules-ignore";
+
 /** The part of an `admission.k8s.io/v1` AdmissionRequest that decisions depend on. */
 export interface AdmissionRequest {
-  /** Which door asks: the mutating one wants a patch, the validating one a judgement on what will be stored. */
-  readonly phase: "mutate" | "validate";
+  readonly phase: Phase;
+  /** When it is decided, in milliseconds since 1970: exceptions end by it. Nothing else depends on the time. */
+  readonly nowMs: number;
   readonly uid: string;
   readonly kind: GroupKind;
   readonly operation: Operation;
@@ -16,6 +24,11 @@ export interface AdmissionRequest {
   readonly name: string;
   readonly object: KubernetesObject | undefined;
   readonly oldObject: KubernetesObject | undefined;
+  /**
+   * The request as the API server sent it, which is what `request` means in a rule. Absent where nobody sent one (files,
+   * the audit): rules then see one that is made of the fields above.
+   */
+  readonly attributes?: Readonly<Record<string, unknown>>;
 }
 
 /** One operation of RFC 6902; paths are JSON pointers with `~1` for `/`. */

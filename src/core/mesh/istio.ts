@@ -22,6 +22,7 @@ export const istio: MeshCompiler = {
   httpPorts: () => [],
   shadows: () => [],
   review: () => [],
+  inForce: () => ({ settings: {}, inherited: {} }),
   groupOf: () => undefined,
   acceptsValue: () => false,
   objection: () => undefined,

@@ -57,6 +57,13 @@ export interface ValuePair {
   readonly other: string;
 }
 
+/** What a mesh does for a target as it is, whoever asked for it. */
+export interface InForce {
+  readonly settings: Intent;
+  /** Where a setting does not stand on the target itself: the object that it is inherited from. */
+  readonly inherited: Partial<Readonly<Record<Section, KubernetesObject>>>;
+}
+
 /** One mesh. Adding one is one file and one line in all.ts. */
 export interface MeshCompiler {
   readonly name: MeshName;
@@ -69,6 +76,12 @@ export interface MeshCompiler {
   shadows(target: TargetContext): readonly Finding[];
   /** Findings on the annotations that the target will have: values that the mesh drops or takes otherwise than meant. */
   review(target: TargetContext, annotations: StringMap): readonly Finding[];
+  /**
+   * The settings in force on the target with the annotations that it carries, in neutral terms; a section that does
+   * nothing is absent. `wanted` is what policies ask for there: a section that a mesh keeps elsewhere than on the target
+   * is in force as they say, and is given back as the same value.
+   */
+  inForce(target: TargetContext, wanted: Intent): InForce;
   /** The group that a key belongs to; undefined: not a key that Fairlead may ever write. */
   groupOf(annotation: string): string | undefined;
   /** Whether the mesh accepts the value of this key, looked at alone. */

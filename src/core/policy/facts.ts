@@ -74,6 +74,7 @@ export function factsOf(input: StatusInput): PolicyFacts {
   const verdict = decide(
     {
       phase: "validate",
+      nowMs: 0,
       uid: "",
       kind: { group: FAIRLEAD_GROUP, kind: "ResiliencePolicy" },
       operation: "UPDATE",

@@ -6,6 +6,7 @@ import { RETRY_KEYS, TIMEOUT_KEYS } from "./annotations.ts";
 import { compileForLinkerd } from "./compile.ts";
 import { parseDuration } from "./duration.ts";
 import { httpPorts, linkerdEligibility, shadowingProfiles } from "./eligibility.ts";
+import { inForce } from "./in-force.ts";
 import { isLinkerdKey, keySpec, type LinkerdGroup } from "./keys.ts";
 import { readAnnotations } from "./read.ts";
 import { forbiddenValues } from "./review-values.ts";
@@ -34,6 +35,7 @@ export const linkerd: MeshCompiler = {
   httpPorts,
   shadows: shadowingProfiles,
   review: reviewAnnotations,
+  inForce,
   groupOf,
   acceptsValue,
   objection,
