@@ -1,9 +1,9 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { compile } from "../../src/core/rules/cel/cel.ts";
 import { equal } from "../../src/core/rules/cel/standard-compare.ts";
 import type { Value } from "../../src/core/rules/cel/values.ts";
 import { kubernetesLibraries } from "../../src/core/rules/library/all.ts";
-import { AUTHORIZER } from "../../src/core/rules/library/authorizer.ts";
 import { call, shown } from "./library-call.ts";
 
 const WRONG_QUANTITY =
@@ -227,8 +227,14 @@ describe("format.*", () => {
   });
 });
 
-test("authorizer has a type and no functions yet", () => {
-  const named = kubernetesLibraries("1.36").flatMap(({ functions }) => functions.map(({ name }) => name));
-  expect(AUTHORIZER).toEqual({ kind: "opaque", name: "kubernetes.authorization.Authorizer" });
-  expect(named).not.toContain("check");
+test("a rule that asks authorizer is told why it cannot", () => {
+  const environment = { variables: {}, libraries: kubernetesLibraries("1.36"), typed: true };
+  const text = "authorizer.group('').resource('services').check('get').allowed()";
+  const compiled = compile(text, environment);
+  expect(compiled.ok || compiled.problems[0]?.message).toBe(
+    "authorizer is not available: rules are evaluated without a network call; " +
+      "grant or withhold rights by RBAC, or ask authorizer in a ValidatingAdmissionPolicy",
+  );
+  const named = compile("authorizer", { ...environment, variables: { authorizer: { kind: "int" } } });
+  expect(named.ok && named.program.type).toEqual({ kind: "int" });
 });

@@ -19,6 +19,7 @@ import {
   type Value,
 } from "./cel/values.ts";
 import { kubernetesLibraries } from "./library/all.ts";
+import { EXPRESSION_COST_MAX } from "./limits.ts";
 import { shapeType } from "./schema-types.ts";
 import type { Shape } from "./schema-shape.ts";
 import { GRPC_ROUTE } from "./schemas/grpcroute.ts";
@@ -37,9 +38,6 @@ export interface Evaluation {
   /** Why there is no value: what the compiler says, with line and caret, or what went wrong at run time. */
   readonly error: string | null;
 }
-
-/** What one expression may cost in Kubernetes (apiserver/pkg/apis/cel/config.go, PerCallLimit). */
-const EXPRESSION_COST_MAX = 1_000_000;
 
 /** Kinds whose fields are known, by `kind.group`. */
 const SHAPES: Readonly<Record<string, Shape>> = {

@@ -35,8 +35,13 @@ export class Scope {
     this.#functions = functionsOf(environment.libraries);
   }
 
-  get container(): string {
-    return this.#environment.container ?? "";
+  /** What is wrong with a name that stands for nothing. */
+  undeclared(name: string): string {
+    const reasons = this.#environment.libraries.map(({ absent = {} }) =>
+      Object.hasOwn(absent, name) ? absent[name] : undefined,
+    );
+    const reason = reasons.find((text) => text !== undefined);
+    return reason ?? `undeclared reference to '${name}' (in container '${this.#environment.container ?? ""}')`;
   }
 
   /** Runs a check with more variables in scope. */
@@ -84,7 +89,8 @@ export class Scope {
   /** The full names that a name may be short for, longest first. */
   #candidates(name: string): readonly string[] {
     if (name.startsWith(".")) return [name.slice(1)];
-    const parts = this.container === "" ? [] : this.container.split(".");
+    const { container = "" } = this.#environment;
+    const parts = container === "" ? [] : container.split(".");
     const prefixes = parts.map((_, index) => parts.slice(0, parts.length - index).join("."));
     return [...prefixes.map((prefix) => `${prefix}.${name}`), name];
   }

@@ -99,7 +99,7 @@ class Checker {
   }
 
   #undeclared(node: Expression, name: string): Type {
-    return this.#problem(node, `undeclared reference to '${name}' (in container '${this.#scope.container}')`);
+    return this.#problem(node, this.#scope.undeclared(name));
   }
 
   #mismatch(node: Expression, wanted: Type, found: Type): Type {

@@ -44,4 +44,6 @@ export interface Library {
   readonly macros?: readonly Macro[];
   /** Names with a value of their own, such as `optional.none` written as a function elsewhere. */
   readonly constants?: Readonly<Record<string, { readonly type: Type; readonly value: Value }>>;
+  /** Names that authors know from elsewhere and that are not here, with the message that says why. */
+  readonly absent?: Readonly<Record<string, string>>;
 }

@@ -1,4 +1,5 @@
 import type { Library } from "../cel/library.ts";
+import { authorizer } from "./authorizer.ts";
 import { cidr } from "./cidr.ts";
 import { formats } from "./formats.ts";
 import { ip } from "./ip.ts";
@@ -16,13 +17,13 @@ export type KubernetesVersion = "1.36";
 
 /**
  * The functions that rules of a kube-apiserver have beside the standard ones
- * (apiserver/pkg/cel/environment/base.go). Not in it: math, base64, `cel.bind`, and for now `authorizer`. Functions with
- * the same name in several libraries, as `indexOf`, are one function with all the overloads.
+ * (apiserver/pkg/cel/environment/base.go). Not in it: math, base64, `cel.bind`, and `authorizer`. Functions with the
+ * same name in several libraries, as `indexOf`, are one function with all the overloads.
  */
 export function kubernetesLibraries(version: KubernetesVersion): readonly Library[] {
   return BY_VERSION[version];
 }
 
 const BY_VERSION: Readonly<Record<KubernetesVersion, readonly Library[]>> = {
-  "1.36": [url, regex, lists, quantity, strings, sets, ip, cidr, formats, semver, listsExtended],
+  "1.36": [url, regex, lists, quantity, strings, sets, ip, cidr, formats, semver, listsExtended, authorizer],
 };

@@ -1,8 +1,14 @@
-import type { Type } from "../cel/types.ts";
-import { opaque } from "./define.ts";
+import type { Library } from "../cel/library.ts";
 
 /**
- * The type of `authorizer`. Its functions ask the API server about rights, which an expression here cannot wait for, so
- * none is declared: a rule that calls one is refused when it is written.
+ * `authorizer` of a ValidatingAdmissionPolicy asks the API server about rights, which an expression here cannot wait for:
+ * no network call is made while a request is answered.
  */
-export const AUTHORIZER: Type = opaque("kubernetes.authorization.Authorizer");
+export const authorizer: Library = {
+  functions: [],
+  absent: {
+    authorizer:
+      "authorizer is not available: rules are evaluated without a network call; " +
+      "grant or withhold rights by RBAC, or ask authorizer in a ValidatingAdmissionPolicy",
+  },
+};

@@ -1,0 +1,15 @@
+/** What expressions may cost, in the units of `Budget` (cel/budget.ts). */
+
+/** One expression in Kubernetes (apiserver/pkg/apis/cel/config.go, PerCallLimit). */
+export const EXPRESSION_COST_MAX = 1_000_000;
+/** All expressions of one rule in Kubernetes (RuntimeCELCostBudget, same file). */
+export const RULE_COST_MAX = 10_000_000;
+
+/**
+ * All expressions of one rule while a request waits: at most 50 ms. The slowest expressions that we know of get through
+ * 2,000 units a millisecond (those of test/rules/hostile.ts; two shared cores of a cloud machine, Node 24), typical ones through
+ * 20,000. A typical rule costs 10 to 500.
+ */
+export const SERVE_RULE_COST_MAX = 100_000;
+/** All rules of one request. */
+export const SERVE_REQUEST_COST_MAX = 300_000;
