@@ -67,25 +67,33 @@ function reading<T>(name: string, read: () => T): T {
 }
 
 /** Booleans and integers that kubectl's parser (YAML 1.1) knows and YAML 1.2 takes as text; found by trying kubectl. */
-const YAML_11_TAGS: Tags = [
+const OUR_TAGS: Tags = [
   yaml11("bool", /^(?:y|Y|yes|Yes|YES|on|On|ON)$/, () => true),
   yaml11("bool", /^(?:n|N|no|No|NO|off|Off|OFF)$/, () => false),
   yaml11("int", /^[-+]?[0-9]+_[0-9_]*$/, (text) => Number(text.replaceAll("_", ""))),
   yaml11("int", /^[-+]?0[0-7]+$/, (text) => Number.parseInt(text, 8)),
+  // Not of YAML 1.1: what a number cannot hold reaches rules exactly, as it does in the webhook.
+  yaml11("int", /^[-+]?[1-9][0-9]{15,}$/, exactInteger),
 ];
+
+/** Beyond 64 bits it is a double, as in the API server's decoder. */
+function exactInteger(text: string): number | bigint {
+  const [rounded, exact] = [Number(text), BigInt(text)];
+  return Number.isSafeInteger(rounded) || BigInt.asIntN(64, exact) !== exact ? rounded : exact;
+}
 
 function yaml11(type: "bool" | "int", test: RegExp, resolve: (text: string) => unknown): ScalarTag {
   return { tag: `tag:yaml.org,2002:${type}`, default: true, identify: () => false, resolve, test };
 }
 
-function withYaml11(tags: Tags): Tags {
-  return [...YAML_11_TAGS, ...tags];
+function withOurTags(tags: Tags): Tags {
+  return [...OUR_TAGS, ...tags];
 }
 
 function objectsOf(file: SourceFile): readonly InputObject[] {
   const lines = new LineCounter();
   // Merge keys are of YAML 1.1 too.
-  const documents = parseAllDocuments(textOf(file), { lineCounter: lines, merge: true, customTags: withYaml11 });
+  const documents = parseAllDocuments(textOf(file), { lineCounter: lines, merge: true, customTags: withOurTags });
   if (!Array.isArray(documents)) return [];
   return documents.flatMap((document) => {
     const at = (offset: number): string => `${file.name}:${lines.linePos(offset).line}`;

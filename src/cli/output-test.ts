@@ -1,5 +1,6 @@
 import { styleText } from "node:util";
 import type { Miss } from "./expectations.ts";
+import { jsonText } from "./json-text.ts";
 import { lineDiff } from "./line-diff.ts";
 import { escapeXml } from "./output-junit.ts";
 import type { CaseResult } from "./test.ts";
@@ -43,7 +44,7 @@ function missLines({ field, expected, found }: Miss): readonly string[] {
 }
 
 function textOf(value: unknown): string {
-  return typeof value === "string" ? value.trimEnd() : (JSON.stringify(value, null, 2) ?? "nothing");
+  return typeof value === "string" ? value.trimEnd() : value === undefined ? "nothing" : jsonText(value);
 }
 
 function renderJson(results: readonly CaseResult[]): string {
@@ -52,7 +53,7 @@ function renderJson(results: readonly CaseResult[]): string {
     const found = { allowed, message, warnings, findings, patch, stored: stored ?? null };
     return { file, line, suite, name, ok: misses.length === 0, misses, found };
   });
-  return `${JSON.stringify(items, null, 2)}\n`;
+  return `${jsonText(items)}\n`;
 }
 
 function renderJunit(results: readonly CaseResult[]): string {

@@ -19,6 +19,10 @@ writeFileSync(
   join(directory, "unknown.yaml"),
   "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\nspec: {size: 3}\n",
 );
+writeFileSync(
+  join(directory, "large.yaml"),
+  "apiVersion: example.com/v1\nkind: Thing\nspec: {size: 9007199254740993, over: 100000000000000000000}\n",
+);
 
 interface Printed {
   readonly ok: boolean;
@@ -59,6 +63,12 @@ describe("fairlead eval", () => {
       cost: null,
       error: "ERROR: <input>:1:12: undefined field 'prots'\n | object.spec.prots.size()\n | ...........^",
     });
+  });
+
+  test("an integer of the file that a number cannot hold is exact", () => {
+    expect(json("object.spec.size == 9007199254740993", "large.yaml")).toMatchObject({ ok: true, value: true });
+    expect(json("object.spec.size - 1", "large.yaml")).toMatchObject({ type: "int", value: "9007199254740992" });
+    expect(json("object.spec.over", "large.yaml")).toMatchObject({ type: "double", value: 1e20 });
   });
 
   test("an object of another kind is dyn", () => {
