@@ -25,7 +25,7 @@ import { LOG_LEVELS } from "./observe/levels.ts";
 
 const KUBECONFIG_HELP = "kubeconfig (default: KUBECONFIG, else the service account of the pod)";
 const MESH_HELP = "linkerd or istio (default: what the namespace shows, else linkerd)";
-const MESH_VERSION_HELP = "version of Linkerd (default: the newest known)";
+const MESH_VERSION_HELP = "version of Linkerd, of Istio, or of both: 2.18,1.24 (default: the newest known)";
 const EXIT_DENIED = 1;
 const EXIT_FAILED = 1;
 /** Bad usage, unreadable input, or a bug of ours: nothing was reviewed, and 1 would say that something was denied. */

@@ -1,5 +1,5 @@
 import { EXCLUDED_NAMESPACES, MESH_NAMES, type MeshName, MODES, type Mode } from "./core/names.ts";
-import { type LinkerdVersion, NEWEST_LINKERD, parseLinkerdVersion } from "./core/mesh/linkerd/version.ts";
+import { type MeshVersion, meshVersionOf } from "./core/mesh/version.ts";
 import { duration, parseDurationMs } from "./api/v1alpha1/common.ts";
 import { LEASE_TIMING, type LeaseTiming, leaseTimingProblem } from "./k8s/lease-step.ts";
 import { UsageError } from "./usage-error.ts";
@@ -23,12 +23,12 @@ export function parseMode(text: string): Mode {
   return mode;
 }
 
-/** `--mesh-version 2.18` or `edge-26.8.3`; the newest known where absent. */
-export function parseMeshVersion(text: string = NEWEST_LINKERD): LinkerdVersion {
-  const version = parseLinkerdVersion(text);
+/** `--mesh-version 2.18`, `1.24` or `2.18,1.24`; the newest known of a mesh that is not named. */
+export function parseMeshVersion(text?: string): MeshVersion {
+  const version = meshVersionOf(text);
   if (version === undefined) {
     throw new UsageError(
-      `Found --mesh-version ${text}, wanted a Linkerd version from 2.14 on, such as ${NEWEST_LINKERD} or edge-26.8.3`,
+      `Found --mesh-version ${text}, wanted a version of Linkerd from 2.14 on, of Istio from 1.20 on, or both: 2.18,1.24`,
     );
   }
   return version;
@@ -112,7 +112,7 @@ export interface ServeConfig {
   /** Where the API server reaches the admission port; undefined: 127.0.0.1. */
   readonly url: string | undefined;
   readonly mesh: MeshName | undefined;
-  readonly meshVersion: LinkerdVersion;
+  readonly meshVersion: MeshVersion;
   /** Of the validating webhooks for Services and routes. */
   readonly failurePolicy: FailurePolicy;
   /** CA of the API server's client certificate, where the cluster can present one. */

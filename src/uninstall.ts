@@ -1,4 +1,4 @@
-import type { MeshVersion } from "./core/mesh/mesh.ts";
+import type { MeshVersion } from "./core/mesh/version.ts";
 import { KubernetesClient } from "./k8s/client.ts";
 import { loadCluster } from "./k8s/config.ts";
 import { Uninstall, type UninstallResult } from "./k8s/uninstall.ts";

@@ -2,7 +2,7 @@ import { readdirSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve, sep } from "node:path";
 import { parseMeshVersion } from "../config.ts";
 import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
-import type { LinkerdVersion } from "../core/mesh/linkerd/version.ts";
+import type { MeshVersion } from "../core/mesh/version.ts";
 import { FAIRLEAD_GROUP } from "../core/names.ts";
 import { UsageError } from "../usage-error.ts";
 import { checkedObject, type InputObject, readInput } from "./input.ts";
@@ -13,7 +13,7 @@ export interface LoadedSuite {
   readonly file: string;
   readonly name: string;
   readonly suite: Suite;
-  readonly meshVersion: LinkerdVersion;
+  readonly meshVersion: MeshVersion;
   /** What is in the cluster before each case: rules, exceptions, Namespaces, policies, Services and so on. */
   readonly world: readonly InputObject[];
   readonly cases: readonly LoadedCase[];

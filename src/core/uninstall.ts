@@ -4,7 +4,7 @@ import { checkRecord, readRecord } from "./admission/record.ts";
 import { REGISTRATION_NAME } from "./admission/registration.ts";
 import type { PatchOperation } from "./admission/review.ts";
 import { annotationsOf, groupOf, type KubernetesObject, labelsOf, recordsIn, type StringMap } from "./kubernetes.ts";
-import type { MeshVersion } from "./mesh/mesh.ts";
+import type { MeshVersion } from "./mesh/version.ts";
 import {
   CLEANUP_FINALIZER,
   FAIRLEAD_GROUP,

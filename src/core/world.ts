@@ -1,6 +1,6 @@
 import type { CompiledPolicy } from "./intent/policy.ts";
 import type { KubernetesObject } from "./kubernetes.ts";
-import type { LinkerdVersion } from "./mesh/linkerd/version.ts";
+import type { MeshVersion } from "./mesh/version.ts";
 import type { MeshName, Mode } from "./names.ts";
 import type { RuleWorld } from "./rules/rule.ts";
 
@@ -35,8 +35,8 @@ export interface WorldDefaults {
   readonly unknownNamespaceMode: Mode | undefined;
   /** Mesh where neither policy nor namespace says; `undefined`: Linkerd. Set by `--mesh`, it wins over the namespace. */
   readonly mesh: MeshName | undefined;
-  /** Version of Linkerd that settings are compiled for and values are checked against. */
-  readonly meshVersion: LinkerdVersion;
+  /** Versions of the meshes that settings are compiled for and values are checked against. */
+  readonly meshVersion: MeshVersion;
   /** Namespaces never touched. */
   readonly excludedNamespaces: ReadonlySet<string>;
 }

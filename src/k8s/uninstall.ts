@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { KubernetesObject } from "../core/kubernetes.ts";
-import type { MeshVersion } from "../core/mesh/mesh.ts";
+import type { MeshVersion } from "../core/mesh/version.ts";
 import { FAIRLEAD_GROUP, MODE_LABEL } from "../core/names.ts";
 import { LEASE_NAME, planUninstall, SEARCHED_KINDS, type SearchedKind, type UninstallStep } from "../core/uninstall.ts";
 import type { Remaining, Signs } from "../core/uninstall-advice.ts";

@@ -17,11 +17,19 @@ test.each([
   [() => parseMode("constructor"), "Found --mode constructor, wanted enforce, warn, audit"],
   [
     () => parseMeshVersion("2.13"),
-    "Found --mesh-version 2.13, wanted a Linkerd version from 2.14 on, such as 2.20 or edge-26.8.3",
+    "Found --mesh-version 2.13, wanted a version of Linkerd from 2.14 on, of Istio from 1.20 on, or both: 2.18,1.24",
+  ],
+  [
+    () => parseMeshVersion("1.19"),
+    "Found --mesh-version 1.19, wanted a version of Linkerd from 2.14 on, of Istio from 1.20 on, or both: 2.18,1.24",
+  ],
+  [
+    () => parseMeshVersion("1.20,1.24"),
+    "Found --mesh-version 1.20,1.24, wanted a version of Linkerd from 2.14 on, of Istio from 1.20 on, or both: 2.18,1.24",
   ],
   [
     () => parseMeshVersion("latest"),
-    "Found --mesh-version latest, wanted a Linkerd version from 2.14 on, such as 2.20 or edge-26.8.3",
+    "Found --mesh-version latest, wanted a version of Linkerd from 2.14 on, of Istio from 1.20 on, or both: 2.18,1.24",
   ],
   [() => parsePort("65536"), "Found the port 65536, wanted a number from 0 to 65535"],
   [() => parsePort("-1"), "Found the port -1, wanted a number from 0 to 65535"],
@@ -36,8 +44,11 @@ test.each([
 
 test("what is accepted", () => {
   expect(parseMode("audit")).toBe("audit");
-  expect(parseMeshVersion()).toMatchObject({ minor: 20 });
-  expect(parseMeshVersion("edge-24.8.2")).toMatchObject({ minor: 16 });
+  expect(parseMeshVersion()).toMatchObject({ linkerd: { minor: 20 }, istio: { minor: 31 } });
+  expect(parseMeshVersion("edge-24.8.2")).toMatchObject({ linkerd: { minor: 16 }, istio: { minor: 31 } });
+  expect(parseMeshVersion("1.24.3")).toMatchObject({ linkerd: { minor: 20 }, istio: { minor: 24 } });
+  expect(parseMeshVersion("v1.20, 2.18")).toMatchObject({ linkerd: { minor: 18 }, istio: { minor: 20 } });
+  expect(parseMeshVersion("1.99")).toMatchObject({ istio: { minor: 31 } });
   expect(parsePort("0")).toBe(0);
   expect(parseUrl("https://127.0.0.1:8443")).toBe("https://127.0.0.1:8443");
 });

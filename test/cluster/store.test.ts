@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { parseMeshVersion } from "../../src/config.ts";
 import type { CompiledPolicy } from "../../src/core/intent/policy.ts";
 import { compilePolicy } from "../../src/core/intent/policy.ts";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
@@ -43,7 +44,7 @@ async function startStore(excluded: readonly string[] = []): Promise<{ store: Cl
     defaults: {
       unknownNamespaceMode: undefined,
       mesh: undefined,
-      meshVersion: { text: "2.20", minor: 20 },
+      meshVersion: parseMeshVersion("2.20"),
       excludedNamespaces: new Set(excluded),
     },
   });

@@ -10,9 +10,9 @@ import {
 } from "../../src/core/admission/patch.ts";
 import { checkRecord, type InjectionRecord, readRecord, writeRecord } from "../../src/core/admission/record.ts";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
-import { linkerdVersion, namespace, service, worldOf } from "./worlds.ts";
+import { meshVersion, namespace, service, worldOf } from "./worlds.ts";
 
-const V = linkerdVersion("2.20");
+const V = meshVersion("2.20");
 const HTTP = "retry.linkerd.io/http";
 const LIMIT = "retry.linkerd.io/limit";
 const PER_TRY = "retry.linkerd.io/timeout";

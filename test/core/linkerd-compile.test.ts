@@ -7,7 +7,7 @@ import { linkerdEligibility, serviceParents } from "../../src/core/mesh/linkerd/
 import { linkerd } from "../../src/core/mesh/linkerd/linkerd.ts";
 import type { TargetContext } from "../../src/core/mesh/mesh.ts";
 import { TARGET_KINDS, targetKindOf } from "../../src/core/names.ts";
-import { DEFAULTS, keyOf, linkerdVersion, namespace, service, worldOf } from "./worlds.ts";
+import { DEFAULTS, keyOf, linkerdVersion, meshVersion, namespace, service, worldOf } from "./worlds.ts";
 
 type KindName = "Service" | "HTTPRoute" | "GRPCRoute";
 const ACCRUAL = "balancer.linkerd.io/failure-accrual";
@@ -165,7 +165,7 @@ function contextOf(
     kind: kindOf(kind),
     object,
     namespace: world.namespace("iam"),
-    version: linkerdVersion(version),
+    version: meshVersion(version),
     world,
   };
 }

@@ -11,7 +11,7 @@ import { REASONS } from "../../src/core/policy/conditions.ts";
 import type { StatusInput } from "../../src/core/policy/facts.ts";
 import { planStatus, policyStatus } from "../../src/core/policy/status.ts";
 import { targetText } from "../../src/core/policy/targets.ts";
-import { keyOf, linkerdVersion, mutate, namespace, policy, service, worldOf } from "./worlds.ts";
+import { keyOf, meshVersion, mutate, namespace, policy, service, worldOf } from "./worlds.ts";
 
 const EARLIER = "2026-01-01T00:00:00Z";
 const NOW = "2026-02-01T00:00:00Z";
@@ -55,7 +55,7 @@ interface Given extends Partial<Omit<StatusInput, "world" | "policy" | "failures
 
 function inputOf(objects: readonly KubernetesObject[], given: Given = {}): StatusInput {
   const { policy: subject = POLICY, status, failures = {}, version = "2.20", ...rest } = given;
-  const world = worldOf(objects, { meshVersion: linkerdVersion(version), unknownNamespaceMode: undefined });
+  const world = worldOf(objects, { meshVersion: meshVersion(version), unknownNamespaceMode: undefined });
   const stored = status === undefined ? subject : { ...subject, status };
   return { policy: stored, world, failures: new Map(Object.entries(failures)), nowText: NOW, ...rest };
 }

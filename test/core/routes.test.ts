@@ -4,7 +4,7 @@ import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import { generatedRoutes } from "../../src/core/routes/generate.ts";
 import { routeNames } from "../../src/core/routes/names.ts";
 import type { WorldDefaults } from "../../src/core/world.ts";
-import { type Annotations, linkerdVersion, mutate, namespace, policy, service, validate, worldOf } from "./worlds.ts";
+import { type Annotations, meshVersion, mutate, namespace, policy, service, validate, worldOf } from "./worlds.ts";
 
 const RETRY = { maxAttempts: 2, statusCodes: ["5xx"], timeout: "300ms" };
 const RETRY_KEYS = {
@@ -342,7 +342,7 @@ describe("several policies", () => {
 
 describe("versions", () => {
   test("before 2.16 every entry is refused", () => {
-    const world = worldOf([namespace("enforce"), service()], { meshVersion: linkerdVersion("2.15") });
+    const world = worldOf([namespace("enforce"), service()], { meshVersion: meshVersion("2.15") });
     const made = policy({
       routes: [
         { ...READS, retry: RETRY },

@@ -4,7 +4,7 @@ import { type KubernetesObject, type ObjectMeta, type StringMap, annotationsOf }
 import { planUninstall, SEARCHED_KINDS, type UninstallStep } from "../../src/core/uninstall.ts";
 import { remainingCommands, stillRunning } from "../../src/core/uninstall-advice.ts";
 import { Cluster, RECORD, REVISION, withAnnotations } from "./cluster.ts";
-import { DEFAULTS, linkerdVersion, namespace, policy, service } from "./worlds.ts";
+import { DEFAULTS, meshVersion, namespace, policy, service } from "./worlds.ts";
 
 const IDLE = "timeout.linkerd.io/idle";
 const REQUEST = "timeout.linkerd.io/request";
@@ -88,8 +88,8 @@ describe("Services and routes", () => {
     const keys = { [MAX_FAILURES]: "7" };
     const record = JSON.stringify({ policy: "p", revision: "abc", keys, replaced: { [MAX_FAILURES]: " 5 " } });
     const carrying = service({ [RECORD]: record, ...keys });
-    const [right] = stepsOf([carrying], linkerdVersion("2.20"));
-    const [wrong] = stepsOf([carrying], linkerdVersion("2.19"));
+    const [right] = stepsOf([carrying], meshVersion("2.20"));
+    const [wrong] = stepsOf([carrying], meshVersion("2.19"));
     expect([right?.restored, right?.note]).toEqual([{ [MAX_FAILURES]: " 5 " }, ""]);
     expect(wrong?.restored).toEqual({});
     expect(wrong?.note).toBe(`Found " 5 " for ${MAX_FAILURES} in replaced, which the mesh would drop`);

@@ -2,7 +2,8 @@ import { FileWorld, isPolicy } from "../../src/cli/file-world.ts";
 import { decide } from "../../src/core/admission/decide.ts";
 import type { AdmissionRequest, Verdict } from "../../src/core/admission/review.ts";
 import { groupOf, type KubernetesObject, type StringMap } from "../../src/core/kubernetes.ts";
-import { parseLinkerdVersion } from "../../src/core/mesh/linkerd/version.ts";
+import type { LinkerdVersion } from "../../src/core/mesh/linkerd/version.ts";
+import { type MeshVersion, meshVersionOf } from "../../src/core/mesh/version.ts";
 import type { TargetKey, World, WorldDefaults } from "../../src/core/world.ts";
 
 /** The time of every decision in tests: 2026-11-26T12:00:00Z. */
@@ -10,16 +11,20 @@ export const NOW_MS = Date.UTC(2026, 10, 26, 12);
 
 export type Annotations = Record<string, string>;
 
-export function linkerdVersion(text: string): WorldDefaults["meshVersion"] {
-  const version = parseLinkerdVersion(text);
+export function meshVersion(text: string): MeshVersion {
+  const version = meshVersionOf(text);
   if (version === undefined) throw new Error(`Cannot parse the version ${text}`);
   return version;
+}
+
+export function linkerdVersion(text: string): LinkerdVersion {
+  return meshVersion(text).linkerd;
 }
 
 export const DEFAULTS: WorldDefaults = {
   unknownNamespaceMode: "enforce",
   mesh: undefined,
-  meshVersion: linkerdVersion("2.20"),
+  meshVersion: meshVersion("2.20"),
   excludedNamespaces: new Set(["kube-system"]),
 };
 

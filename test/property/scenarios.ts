@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { compilePolicy } from "../../src/core/intent/policy.ts";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import type { World } from "../../src/core/world.ts";
-import { type Annotations, linkerdVersion, mutate, namespace, policy, service, worldOf } from "../core/worlds.ts";
+import { type Annotations, meshVersion, mutate, namespace, policy, service, worldOf } from "../core/worlds.ts";
 import { applyPatch } from "rfc6902";
 
 /** One write to one Service in one world; worlds and objects are made to meet in every way that matters. */
@@ -193,7 +193,7 @@ export function withoutTrace(object: KubernetesObject): KubernetesObject {
 }
 
 export function worldOfScenario(scenario: Pick<Scenario, "policies" | "mode" | "version">): World {
-  const defaults = { meshVersion: linkerdVersion(scenario.version) };
+  const defaults = { meshVersion: meshVersion(scenario.version) };
   return worldOf([namespace(scenario.mode), ...scenario.policies], defaults);
 }
 

@@ -1,7 +1,8 @@
 import type { Finding } from "../finding.ts";
 import type { Section } from "../intent/intent.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";
-import type { MeshCompiler, MeshVersion, SettingsGroup } from "../mesh/mesh.ts";
+import type { MeshCompiler, SettingsGroup } from "../mesh/mesh.ts";
+import type { MeshVersion } from "../mesh/version.ts";
 import type { TargetKind } from "../names.ts";
 
 /** One group that a policy asks for, with the policy that decides it. */

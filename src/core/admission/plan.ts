@@ -1,6 +1,6 @@
 import type { TargetAction } from "../action.ts";
 import { annotationsOf, type KubernetesObject, labelsOf, type StringMap } from "../kubernetes.ts";
-import type { MeshVersion } from "../mesh/mesh.ts";
+import type { MeshVersion } from "../mesh/version.ts";
 import { RECORD_ANNOTATION, REVISION_LABEL, targetKindOf } from "../names.ts";
 import type { TargetKey, World } from "../world.ts";
 import { decide } from "./decide.ts";

@@ -2,7 +2,7 @@ import { isRecord } from "../../api/problem.ts";
 import { annotationPath, type Finding, finding } from "../finding.ts";
 import type { StringMap } from "../kubernetes.ts";
 import { acceptsValue, isFamilyKey } from "../mesh/all.ts";
-import type { MeshVersion } from "../mesh/mesh.ts";
+import type { MeshVersion } from "../mesh/version.ts";
 import { RECORD_PROBLEMS_MAX } from "../limits.ts";
 import { RECORD_ANNOTATION } from "../names.ts";
 import { cut, quote } from "../text.ts";

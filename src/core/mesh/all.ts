@@ -2,7 +2,8 @@ import type { MeshName } from "../names.ts";
 import type { NamespaceInfo, WorldDefaults } from "../world.ts";
 import { istio } from "./istio.ts";
 import { linkerd } from "./linkerd/linkerd.ts";
-import type { MeshCompiler, MeshVersion } from "./mesh.ts";
+import type { MeshCompiler } from "./mesh.ts";
+import type { MeshVersion } from "./version.ts";
 
 /** Every mesh; forgetting one does not compile. */
 export const MESHES = { Linkerd: linkerd, Istio: istio } as const satisfies Record<MeshName, MeshCompiler>;

@@ -3,10 +3,7 @@ import type { Intent, Section } from "../intent/intent.ts";
 import type { KubernetesObject, StringMap } from "../kubernetes.ts";
 import type { MeshName, TargetKind } from "../names.ts";
 import type { NamespaceInfo, TargetKey, World } from "../world.ts";
-import type { LinkerdVersion } from "./linkerd/version.ts";
-
-/** Version of the mesh that settings are compiled for. */
-export type MeshVersion = LinkerdVersion;
+import type { MeshVersion } from "./version.ts";
 
 /**
  * Settings that the mesh reads or drops together. Existing values are respected group by group, so that a half of

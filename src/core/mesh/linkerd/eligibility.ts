@@ -71,7 +71,7 @@ function refused(message: string, fix: string): Eligibility {
 function whyNotHttp(port: ServicePort, target: TargetContext): string | undefined {
   const protocol = port.protocol ?? "TCP";
   if (protocol !== "TCP") return `port ${port.port} (${protocol})`;
-  if (typeof port.appProtocol === "string" && decidesByAppProtocol(target.version)) {
+  if (typeof port.appProtocol === "string" && decidesByAppProtocol(target.version.linkerd)) {
     return HTTP_APP_PROTOCOLS.has(port.appProtocol) ? undefined : `port ${port.port} (appProtocol ${port.appProtocol})`;
   }
   const written = annotationsOf(target.object)[OPAQUE_PORTS] ?? target.namespace?.annotations[OPAQUE_PORTS];
@@ -84,7 +84,8 @@ function howToSpeakHttp(ports: readonly ServicePort[], target: TargetContext): s
   const refusedPorts = ports.filter((port) => whyNotHttp(port, target) !== undefined);
   if (refusedPorts.every((port) => (port.protocol ?? "TCP") !== "TCP"))
     return "nothing to do: meshes leave such ports alone";
-  if (decidesByAppProtocol(target.version)) return "set appProtocol: http or kubernetes.io/h2c where it is HTTP";
+  if (decidesByAppProtocol(target.version.linkerd))
+    return "set appProtocol: http or kubernetes.io/h2c where it is HTTP";
   return `set ${OPAQUE_PORTS} on the Service to a list without the port where it is HTTP`;
 }
 

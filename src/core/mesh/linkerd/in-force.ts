@@ -18,7 +18,7 @@ export function inForce(target: TargetContext, wanted: Intent): InForce {
 }
 
 function onService({ object, version }: TargetContext, wanted: Intent): InForce {
-  const reading = readAnnotations(annotationsOf(object), "Service", version);
+  const reading = readAnnotations(annotationsOf(object), "Service", version.linkerd);
   const circuitBreaker = breakerOf(reading.accrual);
   const retry = retryOf(reading) ?? (leavesService(wanted.retry, wanted.routes) ? wanted.retry : undefined);
   return {
@@ -72,7 +72,7 @@ interface RuleInForce {
  * is told, and none where one of them has none; of retries the most. So a limit that holds here holds everywhere.
  */
 function onRoute(target: TargetContext): InForce {
-  const reading = readAnnotations(annotationsOf(target.object), target.kind.kind, target.version);
+  const reading = readAnnotations(annotationsOf(target.object), target.kind.kind, target.version.linkerd);
   // With one bad value Linkerd drops the route itself.
   if (reading.problems.length > 0) return NOTHING;
   const all = serviceParents(target.object as Route).flatMap(({ namespace = target.key.namespace, name }) =>
@@ -100,13 +100,13 @@ function beneath(
   service: KubernetesObject | undefined,
 ): readonly RuleInForce[] {
   const { kind, version } = target;
-  const ofService = service && readAnnotations(annotationsOf(service), "Service", version);
+  const ofService = service && readAnnotations(annotationsOf(service), "Service", version.linkerd);
   const own = retryOf(reading);
   const inherited = ofService && retryOf(ofKind(kind.kind, ofService));
   return ruleRequests(target).map((request) => {
     const rule = { apiGroup: kind.group === LINKERD_POLICY_GROUP ? kind.group : GATEWAY_GROUP, request } as const;
     const annotated = { route: reading.timeouts, service: ofService?.timeouts };
-    const { timeouts, from } = routeTimeoutsInForce(rule, annotated, version);
+    const { timeouts, from } = routeTimeoutsInForce(rule, annotated, version.linkerd);
     return {
       timeout: timeouts,
       retry: own ?? inherited,

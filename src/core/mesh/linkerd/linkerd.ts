@@ -1,7 +1,8 @@
 import type { StringMap } from "../../kubernetes.ts";
 import { canonicalJson } from "../../intent/revision.ts";
 import { quote, showMs } from "../../text.ts";
-import type { MeshCompiler, MeshVersion, MixedGroup, TargetContext, ValuePair } from "../mesh.ts";
+import type { MeshCompiler, MixedGroup, TargetContext, ValuePair } from "../mesh.ts";
+import type { MeshVersion } from "../version.ts";
 import { RETRY_KEYS, TIMEOUT_KEYS } from "./annotations.ts";
 import { compileForLinkerd } from "./compile.ts";
 import { parseDuration } from "./duration.ts";
@@ -30,7 +31,7 @@ const GROUPS: Readonly<Record<LinkerdGroup, string | undefined>> = {
 /** Linkerd: settings are annotations on the target itself. */
 export const linkerd: MeshCompiler = {
   name: "Linkerd",
-  compile: compileForLinkerd,
+  compile: (intent, kind, version) => compileForLinkerd(intent, kind, version.linkerd),
   eligibility: linkerdEligibility,
   httpPorts,
   shadows: shadowingProfiles,
@@ -47,7 +48,7 @@ function groupOf(annotation: string): string | undefined {
 }
 
 function acceptsValue(annotation: string, value: string, version: MeshVersion): boolean {
-  return isLinkerdKey(annotation) && parseValue(annotation, value, version).ok;
+  return isLinkerdKey(annotation) && parseValue(annotation, value, version.linkerd).ok;
 }
 
 /**
@@ -55,7 +56,7 @@ function acceptsValue(annotation: string, value: string, version: MeshVersion): 
  * try to switch retries off: filled up with a status list it would turn one retry on.
  */
 function objection({ group, annotations, settled }: MixedGroup, target: TargetContext): string | undefined {
-  const reading = readAnnotations(annotations, target.kind.kind, target.version);
+  const reading = readAnnotations(annotations, target.kind.kind, target.version.linkerd);
   const problem = reading.problems.find((found) => GROUPS[found.group] === group);
   const refused = problem?.reason ?? forbiddenValues(annotations, target)[0]?.message;
   return refused ?? (group === "retry" ? retryObjection(annotations, settled) : undefined);
@@ -78,6 +79,6 @@ function readMs(text: string | undefined): number | undefined {
 
 function meansTheSame({ key, value, other }: ValuePair, version: MeshVersion): boolean {
   if (value === other || !isLinkerdKey(key)) return value === other;
-  const [left, right] = [parseValue(key, value, version), parseValue(key, other, version)];
+  const [left, right] = [parseValue(key, value, version.linkerd), parseValue(key, other, version.linkerd)];
   return left.ok && right.ok && canonicalJson(left.value) === canonicalJson(right.value);
 }

@@ -37,7 +37,7 @@ export function ignoredRouteFields(target: TargetContext): readonly Finding[] {
     const path = `spec.rules[${index}]`;
     return [
       ...ignoredRequestTimeout(rule.timeouts?.request, path, target),
-      ...(rule.timeouts?.backendRequest === undefined || supports(target.version, "routeBackendRequestTimeout")
+      ...(rule.timeouts?.backendRequest === undefined || supports(target.version.linkerd, "routeBackendRequestTimeout")
         ? []
         : [
             ignored(
@@ -62,11 +62,11 @@ export function ignoredRouteFields(target: TargetContext): readonly Finding[] {
 function ignoredRequestTimeout(text: string | undefined, path: string, target: TargetContext): readonly Finding[] {
   if (typeof text !== "string" || target.kind.group !== GATEWAY_GROUP) return [];
   const fix = `use the annotation ${TIMEOUT_KEYS.request}`;
-  if (!supports(target.version, "gatewayRouteTimeouts")) {
+  if (!supports(target.version.linkerd, "gatewayRouteTimeouts")) {
     return [
       ignored(
         `${path}.timeouts.request`,
-        `Linkerd ${target.version.text} ignores it; it is read from edge-25.11.3 (2.20) on`,
+        `Linkerd ${target.version.linkerd.text} ignores it; it is read from edge-25.11.3 (2.20) on`,
         fix,
       ),
     ];
@@ -93,7 +93,7 @@ export function switchedOff(target: TargetContext, reading: Reading): readonly F
     const namespace = parent.namespace ?? target.key.namespace;
     const service = target.world.target({ group: "", kind: "Service", namespace, name: parent.name });
     if (service === undefined) return [];
-    const ofService = readAnnotations(annotationsOf(service), "Service", target.version);
+    const ofService = readAnnotations(annotationsOf(service), "Service", target.version.linkerd);
     const lost = [...lostTimeouts(timeouts, ofService.timeouts), ...lostPerTry(reading, ofService)];
     if (lost.length === 0) return [];
     const message = `The settings of this route switch ${list(lost)} of Service ${parent.name} off here`;
@@ -103,10 +103,11 @@ export function switchedOff(target: TargetContext, reading: Reading): readonly F
 
 /** The timeouts of the annotations and, where some rule has one that Linkerd honours, `timeouts.request` of the route. */
 function routeTimeouts({ kind, object, version }: TargetContext, { timeouts }: Reading): Timeouts | undefined {
+  const { linkerd } = version;
   if (kind.kind !== "HTTPRoute" || timeouts?.requestMs !== undefined) return timeouts;
   const requests = recordsIn((object as Route).spec?.rules).map((rule) => {
     const request: unknown = rule.timeouts?.request;
-    return typeof request === "string" ? routeFieldRequestMs({ apiGroup: kind.group, request }, version) : undefined;
+    return typeof request === "string" ? routeFieldRequestMs({ apiGroup: kind.group, request }, linkerd) : undefined;
   });
   const requestMs = requests.find((ms) => ms !== undefined);
   return requestMs === undefined ? timeouts : { ...timeouts, requestMs };

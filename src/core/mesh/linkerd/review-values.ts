@@ -54,7 +54,7 @@ function readAlone<Key extends LinkerdKey>(
 ): ValueOf<Key> | undefined {
   const text = annotations[key];
   if (text === undefined || !isReadFrom(key, target)) return undefined;
-  const parsed = parseValue(key, text, target.version);
+  const parsed = parseValue(key, text, target.version.linkerd);
   return parsed.ok ? parsed.value : undefined;
 }
 
@@ -98,7 +98,7 @@ export function inertValues(reading: Reading, annotations: StringMap, target: Ta
 
 function isReadFrom(key: LinkerdKey, target: TargetContext): boolean {
   const { readFrom, since }: KeySpec = keySpec(key);
-  return readFrom.includes(target.kind.kind) && supports(target.version, since);
+  return readFrom.includes(target.kind.kind) && supports(target.version.linkerd, since);
 }
 
 /** Keys that Linkerd does not look at on this object, in this version, or beside these others. */
@@ -114,7 +114,7 @@ export function unreadKeys(reading: Reading, annotations: StringMap, target: Tar
     ),
     ...reading.tooNew.map(({ key, since }) =>
       finding("FL418", annotationPath(key), {
-        message: `Linkerd ${target.version.text} does not know this annotation; it came with ${since}`,
+        message: `Linkerd ${target.version.linkerd.text} does not know this annotation; it came with ${since}`,
         fix: `upgrade Linkerd to ${since}, or remove it`,
       }),
     ),

@@ -16,7 +16,7 @@ import type { LinkerdVersion } from "./version.ts";
 export function reviewAnnotations(target: TargetContext, annotations: StringMap): readonly Finding[] {
   if (target.kind.kind === "Service") return reviewService(target, annotations);
   const ofRoute = ignoredRouteFields(target);
-  const reading = readAnnotations(annotations, target.kind.kind, target.version);
+  const reading = readAnnotations(annotations, target.kind.kind, target.version.linkerd);
   if (reading === EMPTY_READING) return [...ofRoute, ...switchedOff(target, reading)];
   if (!hasMeshParent(target.object as Route)) return unreadRoute(annotations);
   return [
@@ -48,11 +48,11 @@ const REVIEWED_TEXT_MAX_LENGTH = 2_000;
 function reviewService(target: TargetContext, annotations: StringMap): readonly Finding[] {
   const text = settingsText(annotations);
   if (text === "") return NO_FINDINGS;
-  let known = reviewed.get(target.version);
-  if (known === undefined) reviewed.set(target.version, (known = new Map()));
+  let known = reviewed.get(target.version.linkerd);
+  if (known === undefined) reviewed.set(target.version.linkerd, (known = new Map()));
   let findings = known.get(text);
   if (findings === undefined) {
-    findings = reviewValues(readAnnotations(annotations, "Service", target.version), annotations, target);
+    findings = reviewValues(readAnnotations(annotations, "Service", target.version.linkerd), annotations, target);
     if (known.size >= REVIEWED_MAX) known.clear();
     if (text.length <= REVIEWED_TEXT_MAX_LENGTH) known.set(text, findings);
   }
