@@ -13,6 +13,8 @@ export interface Finding {
   readonly message: string;
   /** What to do about it, one line. */
   readonly fix: string;
+  /** The line of an expression with a caret under the place, for where several lines can be shown. */
+  readonly excerpt?: string;
 }
 
 /** A finding with the severity that its code has in FINDINGS. */

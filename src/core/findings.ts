@@ -3,7 +3,7 @@
  * docs/errors.md is generated from this table. `severity` is what the finding does in `enforce` mode.
  *
  * Ranges: FL1xx the policy's shape, FL2xx its meaning, FL3xx what the mesh or the cluster makes of it,
- * FL4xx Linkerd values written by hand, FL5xx injection and its record, FL6xx scope.
+ * FL4xx Linkerd values written by hand, FL5xx injection and its record, FL6xx scope, FL7xx rules and exceptions.
  */
 export const FINDINGS = {
   FL101: entry(
@@ -207,6 +207,57 @@ export const FINDINGS = {
     "Unknown value of the label fairlead.dev/inject",
     "The label knows disabled and enabled. Another value counts as no label.",
   ),
+  FL701: entry(
+    "deny",
+    "The rule or exception does not fit its schema",
+    "A field is missing, unknown, out of bounds or of the wrong type.",
+  ),
+  FL702: entry(
+    "deny",
+    "An expression does not compile",
+    "It would fail at every write. The message says where: a syntax error, an unknown field, variable or function, arguments of the wrong type, or a literal that its function does not take.",
+  ),
+  FL703: entry(
+    "deny",
+    "An expression has the wrong type",
+    "Conditions and validations must be true or false, messages are strings. A value of unknown type must be compared or converted.",
+  ),
+  FL704: entry(
+    "deny",
+    "The rule may take too long",
+    "Rules are evaluated while the API server waits. The estimate counts 100 items for a list and 1,000 characters for a text of which no bound is known.",
+  ),
+  FL705: entry(
+    "deny",
+    "No rule may match this",
+    "Rules hold for objects in namespaces. What a cluster needs to heal itself is never judged, so that no rule can stand in its way.",
+  ),
+  FL706: entry(
+    "warn",
+    "Expressions are not checked against this kind",
+    "The fields of the kind are not known, so a misspelt one shows only when an object is written: then the failure policy decides.",
+  ),
+  FL707: entry(
+    "warn",
+    "A part of a ValidatingAdmissionPolicy that has no effect here",
+    "Fairlead judges creations and updates of objects in namespaces, without asking the cluster.",
+  ),
+  FL710: entry(
+    "deny",
+    "The rule allows no exceptions",
+    "Only a rule that says exceptionsAllowed: true can be excepted from.",
+  ),
+  FL711: entry(
+    "warn",
+    "The rule does not exist",
+    "The exception has an effect as soon as there is a rule of that name.",
+  ),
+  FL712: entry(
+    "deny",
+    "The exception must end within 90 days",
+    "An exception is a debt with a date. One that has ended does nothing.",
+  ),
+  FL713: entry("warn", "The exception ends soon", "From then on the rules hold again for these objects."),
 } as const satisfies Record<string, FindingEntry>;
 
 export interface FindingEntry {

@@ -18,7 +18,7 @@ export function list(items: readonly string[]): string {
 
 /** `an HTTPRoute`, `a Service`. */
 export function withArticle(kind: string): string {
-  return kind === "HTTPRoute" ? `an ${kind}` : `a ${kind}`;
+  return /^(?:[AEIO]|HTTP)/.test(kind) ? `an ${kind}` : `a ${kind}`;
 }
 
 /** Milliseconds for people: the largest unit that divides them. */

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { renderChartDocs, renderValues } from "./chart-values.ts";
-import { renderChartCrd, renderCrds } from "./crd.ts";
+import { CUSTOM_KINDS, renderChartCrd, renderCrds } from "./crd.ts";
 import { renderErrors } from "./errors.ts";
 import { renderChartRbac } from "./rbac.ts";
 import { renderResiliencePolicyShape } from "./rule-shapes.ts";
@@ -19,7 +19,10 @@ const ROOT = join(import.meta.dirname, "..", "..");
 export const GENERATED: readonly GeneratedFile[] = [
   { path: "webhook-config/crds.yaml", render: renderCrds },
   { path: "webhook-config/webhooks.yaml", render: renderWebhooks },
-  { path: "charts/fairlead/templates/crds/resiliencepolicies.yaml", render: renderChartCrd },
+  ...CUSTOM_KINDS.map((custom) => ({
+    path: `charts/fairlead/templates/crds/${custom.plural}.yaml`,
+    render: () => renderChartCrd(custom),
+  })),
   { path: "charts/fairlead/templates/rbac.yaml", render: renderChartRbac },
   { path: "charts/fairlead/templates/webhooks.yaml", render: renderChartWebhooks },
   { path: "charts/fairlead/values.yaml", render: renderValues },

@@ -13,7 +13,7 @@ export function renderErrors(): string {
     "",
     "What Fairlead reports, by code. **warn** never refuses. **deny** on a Service or route refuses the write in a namespace",
     "with `fairlead.dev/mode: enforce` and warns with `warn`. With `audit` findings are recorded only. **deny** on a",
-    "ResiliencePolicy refuses it in every mode, and in namespaces without the label.",
+    "ResiliencePolicy, an AdmissionRule or a RuleException refuses it in every mode, and in namespaces without the label.",
     "",
     "| Code | Severity | Finding | Why |",
     "|---|---|---|---|",

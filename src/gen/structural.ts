@@ -21,6 +21,7 @@ const COPIED = new Set([
   "x-kubernetes-validations",
   "x-kubernetes-list-type",
   "x-kubernetes-list-map-keys",
+  "x-kubernetes-preserve-unknown-fields",
 ]);
 /** Names that Kubernetes' API conventions retired. */
 const REFUSED_NAMES = new Set(["phase"]);
@@ -94,6 +95,8 @@ function properties({ json, at }: Place): Structural {
 /** `additionalProperties: false` says what pruning does anyway; beside properties it may not be written at all. */
 function additionalProperties({ json, at }: Place): Structural {
   const value = json["additionalProperties"];
+  // Values of any type: `additionalProperties: {}` is what the keyword says already.
+  if (json["x-kubernetes-preserve-unknown-fields"] === true) return {};
   if ("properties" in json) {
     if (value === false) return {};
     throw refusal(at, "found additionalProperties beside properties");
@@ -114,6 +117,7 @@ function requireCompleteness(out: Record<string, unknown>, at: string): void {
   if (typeof pattern === "string" && NOT_RE2.test(pattern)) throw refusal(at, `found ${pattern}, wanted RE2 syntax`);
   switch (out["type"]) {
     case "object":
+      if (out["x-kubernetes-preserve-unknown-fields"] === true) return;
       if (Object.keys(out["properties"] ?? {}).length === 0 && !("additionalProperties" in out))
         throw refusal(at, "found an object without fields");
       return;

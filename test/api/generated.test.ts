@@ -5,7 +5,7 @@ import { TARGET_GROUPS } from "../../src/api/v1alpha1/common.ts";
 import { TARGET_KINDS } from "../../src/core/names.ts";
 import { GENERATED, staleFiles } from "../../src/gen/all.ts";
 import { chartTemplate } from "../../src/gen/chart.ts";
-import { renderChartCrd, renderCrds } from "../../src/gen/crd.ts";
+import { CUSTOM_KINDS, renderChartCrd, renderCrds } from "../../src/gen/crd.ts";
 import { convert, structuralSchema } from "../../src/gen/structural.ts";
 
 describe("generated files", () => {
@@ -17,10 +17,17 @@ describe("generated files", () => {
     expect(file.render()).toBe(file.render());
   });
 
-  test("the chart's CRD is the CRD, kept on uninstall, and no template of anything", () => {
-    const [plain, chart] = [renderCrds(), renderChartCrd()].map((text) => parseAllDocuments(text)[0]?.toJS());
-    expect(chart.metadata.annotations).toEqual({ "helm.sh/resource-policy": "keep" });
-    expect({ ...chart, metadata: plain.metadata }).toEqual(plain);
+  test.each(CUSTOM_KINDS.map((custom, index) => [custom.kind, custom, index] as const))(
+    "the chart's CRD of %s is the CRD, kept on uninstall, and no template of anything",
+    (_, custom, index) => {
+      const plain = parseAllDocuments(renderCrds())[index]?.toJS();
+      const chart = parseAllDocuments(renderChartCrd(custom))[0]?.toJS();
+      expect(chart.metadata.annotations).toEqual({ "helm.sh/resource-policy": "keep" });
+      expect({ ...chart, metadata: plain.metadata }).toEqual(plain);
+    },
+  );
+
+  test("a template with an expression is no plain text", () => {
     expect(() => chartTemplate("a: {{ b }}")).toThrow("Cannot write a chart template");
   });
 

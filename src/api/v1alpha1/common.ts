@@ -20,8 +20,8 @@ const OBJECT_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 const OBJECT_NAME_LENGTH_MAX = 253;
 const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$/;
 const LABEL_VALUE_LENGTH_MAX = 63;
-const LABEL_PREFIX_LENGTH_MAX = 253;
-const LABEL_KEY =
+export const LABEL_PREFIX_LENGTH_MAX = 253;
+export const LABEL_KEY =
   "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
 const MATCH_LABELS_MAX = 16;
 
@@ -69,6 +69,15 @@ export function integer(min: number, max: number, description: string): z.ZodInt
   return z.int().min(min).max(max).meta({ description });
 }
 
+/** The name of an object of any kind. */
+export function objectName(description: string, fix: string): z.ZodString {
+  const name = z.string().min(1).max(OBJECT_NAME_LENGTH_MAX).regex(OBJECT_NAME).meta({ description });
+  return hint(name, {
+    wanted: "the name of an object: lower-case letters, digits, - and ., 1 to 253 characters",
+    fix,
+  });
+}
+
 const targetGroups = [...new Set(Object.values(TARGET_GROUPS).flat())].sort();
 
 const targetRefFields = z.strictObject({
@@ -84,21 +93,10 @@ const targetRefFields = z.strictObject({
       "Kind of the target: Service, HTTPRoute or GRPCRoute. Settings on a route act on the requests that the route " +
       "matches; where a route has settings of its own, Linkerd ignores those of the Service for that route. Required.",
   }),
-  name: hint(
-    z
-      .string()
-      .min(1)
-      .max(OBJECT_NAME_LENGTH_MAX)
-      .regex(OBJECT_NAME)
-      .meta({
-        description:
-          "Name of the target, in the namespace of the policy. It may be created later than the policy. Required. " +
-          'Example: "user-service".',
-      }),
-    {
-      wanted: "the name of an object: lower-case letters, digits, - and ., 1 to 253 characters",
-      fix: "Write the metadata.name of the target, without its namespace",
-    },
+  name: objectName(
+    "Name of the target, in the namespace of the policy. It may be created later than the policy. Required. " +
+      'Example: "user-service".',
+    "Write the metadata.name of the target, without its namespace",
   ),
 });
 
@@ -123,7 +121,7 @@ export const targetRef = withRules(targetRefFields, TARGET_KINDS.map(groupFitsKi
 });
 export type TargetRef = z.output<typeof targetRef>;
 
-const labelValue = hint(
+export const labelValue = hint(
   z
     .string()
     .max(LABEL_VALUE_LENGTH_MAX)
@@ -135,7 +133,8 @@ const labelValue = hint(
   },
 );
 
-const matchLabels = withRules(
+/** Labels with their values, at least one. */
+export const matchLabels = withRules(
   withKeyword(z.record(z.string(), labelValue), { minProperties: 1, maxProperties: MATCH_LABELS_MAX }, [
     {
       holds: (labels) => Object.keys(labels).length > 0 && Object.keys(labels).length <= MATCH_LABELS_MAX,

@@ -1,6 +1,8 @@
 import * as z from "zod";
-import { type Checked, check } from "../check.ts";
-import { type ApiProblem, isRecord, own, show, sortProblems } from "../problem.ts";
+import type { Checked } from "../check.ts";
+import { API_VERSION, checkObject, type Metadata } from "../envelope.ts";
+import { own } from "../problem.ts";
+import type { DeepReadonly } from "../readonly.ts";
 import { withRules } from "../rule.ts";
 import { circuitBreaker } from "./circuit-breaker.ts";
 import { type TargetRef, targetRef, targetSelector } from "./common.ts";
@@ -11,7 +13,6 @@ import { timeout } from "./timeout.ts";
 
 export type { ApiProblem } from "../problem.ts";
 
-export const API_VERSION = "fairlead.dev/v1alpha1";
 export const RESILIENCE_POLICY_KIND = "ResiliencePolicy";
 
 const TARGET_REFS_MAX = 16;
@@ -110,87 +111,29 @@ export const resiliencePolicySpec = withRules(specFields, [
     "The resilience that the targets are to have. A section that is absent changes nothing; unknown fields are refused.",
 });
 
-type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
-
 export type ResiliencePolicySpec = DeepReadonly<z.output<typeof resiliencePolicySpec>>;
 export type ResiliencePolicyStatus = DeepReadonly<z.output<typeof resiliencePolicyStatus>>;
-
-/** The part of metadata that Fairlead reads; everything else travels along untouched. */
-export interface PolicyMetadata {
-  readonly name?: string;
-  readonly generateName?: string;
-  readonly namespace?: string;
-  readonly uid?: string;
-  readonly resourceVersion?: string;
-  readonly generation?: number;
-  readonly creationTimestamp?: string;
-  readonly deletionTimestamp?: string;
-  readonly labels?: Readonly<Record<string, string>>;
-  readonly annotations?: Readonly<Record<string, string>>;
-}
 
 export interface ResiliencePolicy {
   readonly apiVersion: typeof API_VERSION;
   readonly kind: typeof RESILIENCE_POLICY_KIND;
-  readonly metadata: PolicyMetadata;
+  readonly metadata: Metadata;
   readonly spec: ResiliencePolicySpec;
   readonly status?: ResiliencePolicyStatus;
 }
 
-const ROOT_FIELDS = ["apiVersion", "kind", "metadata", "spec", "status"];
-const METADATA_STRINGS = ["name", "generateName", "namespace"];
-
-/**
- * The one parser for every door. All problems are reported. Null fields count as absent, as they do for the API
- * server. A status that this version cannot read is left out and is no problem: it is output, not input.
- */
+/** The one parser for every door. A status that this version cannot read is left out and is no problem. */
 export function parseResiliencePolicy(object: unknown): Checked<ResiliencePolicy> {
-  if (!isRecord(object)) {
-    const fix = `Write apiVersion: ${API_VERSION} and kind: ${RESILIENCE_POLICY_KIND}`;
-    return { ok: false, problems: [{ path: "", message: `Found ${show(object)}, wanted an object`, fix }] };
-  }
-  const spec = check(resiliencePolicySpec, own(object, "spec") ?? undefined, ["spec"]);
-  const problems = [...envelopeProblems(object), ...(spec.ok ? [] : spec.problems)];
-  if (!spec.ok || problems.length > 0) return { ok: false, problems: sortProblems(problems) };
+  const checked = checkObject(object, { kind: RESILIENCE_POLICY_KIND, spec: resiliencePolicySpec });
+  if (!checked.ok) return checked;
   const status = resiliencePolicyStatus.safeParse(own(object, "status"));
   return {
     ok: true,
     value: {
       apiVersion: API_VERSION,
       kind: RESILIENCE_POLICY_KIND,
-      metadata: own(object, "metadata") as PolicyMetadata,
-      spec: spec.value,
+      ...checked.value,
       ...(status.success ? { status: status.data } : {}),
     },
   };
-}
-
-function envelopeProblems(object: Record<string, unknown>): readonly ApiProblem[] {
-  const problems: ApiProblem[] = [];
-  const constants = { apiVersion: API_VERSION, kind: RESILIENCE_POLICY_KIND };
-  for (const [path, wanted] of Object.entries(constants)) {
-    const found = own(object, path);
-    if (found === wanted) continue;
-    problems.push({ path, message: `Found ${show(found)}, wanted ${show(wanted)}`, fix: `Write ${path}: ${wanted}` });
-  }
-  for (const key of Object.keys(object).filter((key) => !ROOT_FIELDS.includes(key))) {
-    const message = `Found the unknown field ${show(key)}, wanted one of ${ROOT_FIELDS.join(", ")}`;
-    problems.push({ path: key, message, fix: "Remove it, or move it into spec" });
-  }
-  return [...problems, ...metadataProblems(own(object, "metadata"))];
-}
-
-function metadataProblems(metadata: unknown): readonly ApiProblem[] {
-  const problems: ApiProblem[] = [];
-  for (const field of METADATA_STRINGS) {
-    const found = own(metadata, field) ?? undefined;
-    if (found === undefined || typeof found === "string") continue;
-    const message = `Found ${show(found)}, wanted a string`;
-    problems.push({ path: `metadata.${field}`, message, fix: "Write a name in quotes" });
-  }
-  if (!own(metadata, "name") && !own(metadata, "generateName")) {
-    const message = "Found neither name nor generateName, wanted one of them";
-    problems.push({ path: "metadata.name", message, fix: "Add metadata.name" });
-  }
-  return problems;
 }

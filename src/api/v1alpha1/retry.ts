@@ -3,6 +3,7 @@ import { hint } from "../hints.ts";
 import { show } from "../problem.ts";
 import { withKeyword, withRules } from "../rule.ts";
 import { duration, integer } from "./common.ts";
+import { unique } from "./lists.ts";
 
 const STATUS_CODE = /^([1-5][0-9]{2}(-[1-5][0-9]{2})?|5xx|gateway-error)$/;
 const STATUS_CODE_LENGTH_MAX = 13;
@@ -38,15 +39,6 @@ const statusCode = hint(
   ),
   { wanted: STATUS_CODE_WANTED, fix: STATUS_CODE_FIX },
 );
-
-function unique(wanted: string) {
-  return {
-    holds: (codes: readonly string[]) => new Set(codes).size === codes.length,
-    wanted,
-    found: (codes: readonly string[]) => `${show(codes.find((code, index) => codes.indexOf(code) < index))} twice`,
-    fix: "remove the repetition",
-  };
-}
 
 const retryFields = z.strictObject({
   maxAttempts: integer(

@@ -1,7 +1,8 @@
 import * as z from "zod";
 import { hint } from "../hints.ts";
-import { own, show } from "../problem.ts";
+import { show } from "../problem.ts";
 import { withKeyword, withRules } from "../rule.ts";
+import { listMap, uniqueBy } from "./lists.ts";
 import { retry } from "./retry.ts";
 import { timeout } from "./timeout.ts";
 
@@ -93,30 +94,13 @@ const header = z
   })
   .meta({ description: "One header that the request must have." });
 
-function uniqueNames(wanted: string) {
-  return {
-    holds: (items: readonly unknown[]) => repeatedName(items) === undefined,
-    wanted,
-    found: (items: readonly unknown[]) => `${show(repeatedName(items))} twice`,
-    fix: "rename one of the two, or remove it",
-  };
-}
-
-/** Items that are no such thing are reported by themselves. */
-function repeatedName(items: readonly unknown[]): string | undefined {
-  const names = items.map((item) => own(item, "name")).filter((name) => typeof name === "string");
-  return names.find((name, index) => names.indexOf(name) < index);
-}
-
-const BY_NAME = { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] } as const;
-
 const matchFields = z.strictObject({
   path: z.exactOptional(path),
   method: z.exactOptional(
     z.enum(METHODS).meta({ description: `The method of the request: ${METHODS.join(", ")}. Absent: any method.` }),
   ),
   headers: z.exactOptional(
-    withKeyword(z.array(header).min(1).max(HEADERS_MAX), BY_NAME, [uniqueNames("each header once")]).meta({
+    withKeyword(z.array(header).min(1).max(HEADERS_MAX), listMap("name"), [uniqueBy("name", "each header once")]).meta({
       description: `1 to ${HEADERS_MAX} headers, all of which the request must have. Absent: any headers.`,
     }),
   ),
@@ -192,13 +176,13 @@ const entry = withRules(entryFields, [
 ]).meta({ description: "Some requests to the targets, with retries and timeouts of their own." });
 
 /** `spec.routes`. */
-export const routes = withKeyword(z.array(entry).min(1).max(ROUTES_MAX), BY_NAME, [uniqueNames("each name once")]).meta(
-  {
-    description:
-      `1 to ${ROUTES_MAX} kinds of requests, told apart by path, method and headers, that get retries and timeouts of their ` +
-      "own. Targets must be Services. On Linkerd each entry becomes one HTTPRoute of the Gateway API for each target, and " +
-      "one more takes all other requests; they carry the label fairlead.dev/policy-uid and go with the policy. " +
-      "Refused for a Service that has routes of people. Absent: nothing is changed. " +
-      'Example: [{"name": "reads", "matches": [{"method": "GET"}], "retry": {"maxAttempts": 2, "statusCodes": ["5xx"]}}].',
-  },
-);
+export const routes = withKeyword(z.array(entry).min(1).max(ROUTES_MAX), listMap("name"), [
+  uniqueBy("name", "each name once"),
+]).meta({
+  description:
+    `1 to ${ROUTES_MAX} kinds of requests, told apart by path, method and headers, that get retries and timeouts of their ` +
+    "own. Targets must be Services. On Linkerd each entry becomes one HTTPRoute of the Gateway API for each target, and " +
+    "one more takes all other requests; they carry the label fairlead.dev/policy-uid and go with the policy. " +
+    "Refused for a Service that has routes of people. Absent: nothing is changed. " +
+    'Example: [{"name": "reads", "matches": [{"method": "GET"}], "retry": {"maxAttempts": 2, "statusCodes": ["5xx"]}}].',
+});

@@ -34,10 +34,12 @@ function warningText(item: Finding): string {
 export function denialText(subject: string, findings: readonly Finding[]): string {
   const denied = findings.filter((item) => item.severity === "deny");
   const count = denied.length === 1 ? "1 problem" : `${denied.length} problems`;
-  const items = denied.map(
-    (item) => `- ${oneLine(`${where(item)}${item.message}`)} (${item.code})\n  fix: ${oneLine(item.fix)}`,
-  );
-  return [`${subject} cannot be accepted, ${count}:`, ...items].join("\n");
+  return [`${subject} cannot be accepted, ${count}:`, ...denied.map(denialItem)].join("\n");
+}
+
+function denialItem(item: Finding): string {
+  const excerpt = item.excerpt === undefined ? "" : `${item.excerpt.replaceAll(/^/gm, "  ")}\n`;
+  return `- ${oneLine(`${where(item)}${item.message}`)} (${item.code})\n${excerpt}  fix: ${oneLine(item.fix)}`;
 }
 
 /** An annotation is named by its key alone: the key says where it is. */

@@ -1,4 +1,5 @@
-import { API_VERSION, RESILIENCE_POLICY_KIND } from "../../api/v1alpha1/resilience-policy.ts";
+import { API_VERSION } from "../../api/envelope.ts";
+import { RESILIENCE_POLICY_KIND } from "../../api/v1alpha1/resilience-policy.ts";
 import { ownedByController } from "../admission/inject.ts";
 import { compareStrings, type Finding, finding, sortFindings } from "../finding.ts";
 import type { RouteIntent, RouteMatchIntent } from "../intent/intent.ts";

@@ -20,12 +20,8 @@ import {
 } from "./cel/values.ts";
 import { kubernetesLibraries } from "./library/all.ts";
 import { EXPRESSION_COST_MAX } from "./limits.ts";
+import { KNOWN_KINDS } from "./kinds.ts";
 import { shapeType } from "./schema-types.ts";
-import type { Shape } from "./schema-shape.ts";
-import { GRPC_ROUTE } from "./schemas/grpcroute.ts";
-import { HTTP_ROUTE } from "./schemas/httproute.ts";
-import { RESILIENCE_POLICY } from "./schemas/resiliencepolicy.ts";
-import { SERVICE } from "./schemas/service.ts";
 
 /** What an expression gives; what does not apply is null. */
 export interface Evaluation {
@@ -38,14 +34,6 @@ export interface Evaluation {
   /** Why there is no value: what the compiler says, with line and caret, or what went wrong at run time. */
   readonly error: string | null;
 }
-
-/** Kinds whose fields are known, by `kind.group`. */
-const SHAPES: Readonly<Record<string, Shape>> = {
-  "Service.": SERVICE,
-  "HTTPRoute.gateway.networking.k8s.io": HTTP_ROUTE,
-  "GRPCRoute.gateway.networking.k8s.io": GRPC_ROUTE,
-  "ResiliencePolicy.fairlead.dev": RESILIENCE_POLICY,
-};
 
 /** Evaluates one expression as the API server would, with `object` in scope where there is one. */
 export function evaluate(expression: string, object: KubernetesObject | undefined): Evaluation {
@@ -65,7 +53,8 @@ export function evaluate(expression: string, object: KubernetesObject | undefine
 }
 
 function typeOfObject({ apiVersion = "", kind = "" }: KubernetesObject): Type {
-  const shape = SHAPES[`${kind}.${groupOf(apiVersion)}`];
+  const group = groupOf(apiVersion);
+  const shape = KNOWN_KINDS.find((known) => known.kind === kind && known.group === group)?.shape;
   // As it is when it runs: a date in JSON is a string.
   return shape === undefined ? DYN : shapeType(shape, kind, { asText: true });
 }

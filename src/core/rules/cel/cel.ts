@@ -1,6 +1,6 @@
 import type { Expression } from "./ast.ts";
 import type { Budget } from "./budget.ts";
-import { check } from "./check.ts";
+import { type Checked, check } from "./check.ts";
 import { type Environment, namesOf } from "./environment.ts";
 import { Compiler } from "./evaluate.ts";
 import type { Frame, Run } from "./evaluate-frame.ts";
@@ -34,7 +34,8 @@ export interface Program {
 }
 
 export type Compilation =
-  | { readonly ok: true; readonly program: Program }
+  /** `checked` is what estimates need of it; undefined where the environment is not typed. */
+  | { readonly ok: true; readonly program: Program; readonly checked: Checked | undefined }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** Deeper than any expression within the limits of the parser goes; met only if the caller's own stack is nearly full. */
@@ -55,7 +56,8 @@ export function compile(text: string, environment: Environment): Compilation {
     }
     const run = new Compiler(environment).compile(expression);
     const type: Type = checked?.type ?? { kind: "dyn" };
-    return { ok: true, program: { text, expression, type, run: (variables, budget) => start(run, variables, budget) } };
+    const program: Program = { text, expression, type, run: (variables, budget) => start(run, variables, budget) };
+    return { ok: true, program, checked };
   } catch (error) {
     if (error instanceof ParseProblem) {
       return { ok: false, problems: [problemAt(text, error, error.message)] };

@@ -93,8 +93,8 @@ class Checker {
     return this.#comprehension(node);
   }
 
-  #problem(node: Expression, message: string): Type {
-    this.#problems.push(problemAt(this.#text, node, message));
+  #problem(node: Expression, message: string, known?: readonly string[]): Type {
+    this.#problems.push({ ...problemAt(this.#text, node, message), ...(known && { known }) });
     return ERROR;
   }
 
@@ -126,7 +126,7 @@ class Checker {
   #field(node: Select, target: Type): Type {
     if (target.kind === "map") return target.value;
     if (target.kind === "object")
-      return target.field(node.field) ?? this.#problem(node, `undefined field '${node.field}'`);
+      return target.field(node.field) ?? this.#problem(node, `undefined field '${node.field}'`, target.fieldNames());
     // Bound to dyn, so that no later use makes another type of it.
     if (target.kind === "parameter") this.#substitutions.assignable(DYN, target);
     else if (target.kind !== "dyn") this.#problem(node, `type '${typeText(target)}' does not support field selection`);

@@ -10,6 +10,8 @@ export interface Problem {
   readonly line: number;
   /** In code points, from 1. */
   readonly column: number;
+  /** Names that the expression may have meant, where it has a wrong one. */
+  readonly known?: readonly string[];
 }
 
 /** cel-go shows no line of more bytes than this. */
@@ -30,15 +32,21 @@ export function problemAt(text: string, node: Span, message: string): Problem {
 }
 
 /** The problem as cel-go prints it: the message, the line and a caret under the place. */
-export function formatProblem(text: string, { message, line, column }: Problem): string {
-  const head = `ERROR: <input>:${line}:${column}: ${message}`;
+export function formatProblem(text: string, problem: Problem): string {
+  const { message, line, column } = problem;
+  const shown = excerpt(text, problem);
+  return `ERROR: <input>:${line}:${column}: ${message}${shown === "" ? "" : `\n${shown}`}`;
+}
+
+/** The line of a problem and a caret under the place; empty where the line is too long to be shown. */
+export function excerpt(text: string, { line, column }: Problem): string {
   const source = text.split("\n")[line - 1];
-  if (text === "" || source === undefined || source.length > LONGEST_SNIPPET) return head;
+  if (text === "" || source === undefined || source.length > LONGEST_SNIPPET) return "";
   const snippet = source.replaceAll("\t", " ");
   const characters = Array.from(snippet);
   const dots = characters.slice(0, column - 1).map((character) => (isWide(character) ? "．" : "."));
   const caret = isWide(characters[column - 1]) ? "＾" : "^";
-  return `${head}\n | ${snippet}\n | ${dots.join("")}${caret}`;
+  return ` | ${snippet}\n | ${dots.join("")}${caret}`;
 }
 
 /** All problems in the order of the text. */
