@@ -7,6 +7,7 @@ import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import type { Logger } from "pino";
+import { PHASES } from "../core/admission/review.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { type Answer, type Call, type Door, statusBody } from "./admission.ts";
 import { type BodyLimits, readBody } from "./body.ts";
@@ -47,7 +48,7 @@ export interface AdmissionServerOptions extends ServingPair {
   readonly port: number;
   /** Absent: all addresses. */
   readonly host?: string;
-  /** The unguessable part of the two paths: letters, digits, `-` and `_`. */
+  /** The unguessable part of the paths: letters, digits, `-` and `_`. */
   readonly pathSecret: string;
   /** When set, only clients with a certificate of this CA get through the handshake. */
   readonly clientCaPem?: string;
@@ -82,7 +83,7 @@ interface ServerContext {
   draining: boolean;
 }
 
-/** The TLS port that answers `POST /mutate/<secret>` and `POST /validate/<secret>`, and nothing else. */
+/** The TLS port that answers `POST /<door>/<secret>` for each of {@link PHASES}, and nothing else. */
 export async function startAdmissionServer(options: AdmissionServerOptions): Promise<AdmissionServer> {
   const limits = { ...SERVER_LIMITS, ...options.limits };
   const context: ServerContext = { options, limits, doorOf: doorFinder(options.pathSecret), draining: false };
@@ -126,7 +127,7 @@ function doorFinder(pathSecret: string): (url: string) => Door | undefined {
         `${PATH_SECRET_MIN_LENGTH} of letters, digits, "-" and "_"; generate one with "openssl rand -hex 16"`,
     );
   }
-  const paths = (["mutate", "validate"] as const).map((door) => {
+  const paths = PHASES.map((door) => {
     const path = Buffer.from(`/${door}/${pathSecret}`);
     return { door, prefix: `/${door}/`, path, asked: Buffer.alloc(path.length) };
   });

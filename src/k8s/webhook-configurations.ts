@@ -1,19 +1,24 @@
+import { doorOfRules, planRuleWebhooks, type StoredWebhook } from "../core/admission/plan-rule-webhooks.ts";
 import type { WebhookConfiguration } from "../core/admission/registration.ts";
+import type { Phase } from "../core/admission/review.ts";
+import type { RuleWebhook } from "../core/admission/rule-webhooks.ts";
 import type { KubernetesObject } from "../core/kubernetes.ts";
 import { FIELD_MANAGER } from "../core/names.ts";
 import { ApiError } from "./api-error.ts";
 import { type KubernetesClient, resourcePath } from "./client.ts";
 
-const RESOURCES = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"] as const;
-
-/** What is read of a configuration that may come from the chart, from us, or from somebody's hand. */
-interface StoredWebhook {
-  readonly name: string;
-  readonly clientConfig?: { readonly caBundle?: string; readonly service?: { readonly path?: string } };
-}
+const VALIDATING = "validatingwebhookconfigurations";
+const RESOURCES = ["mutatingwebhookconfigurations", VALIDATING] as const;
 
 interface StoredConfiguration extends KubernetesObject {
   readonly webhooks?: readonly StoredWebhook[];
+}
+
+/** Whether the API server asks about everything that rules judge. */
+export interface RuleRegistration {
+  /** `absent`: there is no configuration; `untrusted`: no entry of it carries a CA yet. */
+  readonly state: "registered" | "absent" | "untrusted";
+  readonly written: boolean;
 }
 
 /** The caBundle of one webhook. */
@@ -25,15 +30,12 @@ export interface InstalledBundle {
   readonly pem: string;
 }
 
-/** Paths of the two doors, with the part that nobody can guess. */
-export interface AdmissionPaths {
-  readonly mutate: string;
-  readonly validate: string;
-}
+/** The path of each door, with the part that nobody can guess. */
+export type AdmissionPaths = Readonly<Record<Phase, string>>;
 
 /**
  * The two webhook configurations of one name. Only `register` creates; in a cluster the chart owns their existence,
- * and caBundle and path alone are written.
+ * and what is written is caBundle and path, and the entries of rules.
  */
 export class WebhookConfigurations {
   readonly #client: KubernetesClient;
@@ -79,10 +81,10 @@ export class WebhookConfigurations {
     await this.#client.patchVersion({
       path: this.#path(resource),
       resourceVersion: object.metadata?.resourceVersion,
-      operations: (object.webhooks ?? []).flatMap(({ clientConfig }, index) => {
+      operations: (object.webhooks ?? []).flatMap(({ name, clientConfig }, index) => {
         const at = `/webhooks/${index}/clientConfig`;
         const bundle = { op: "add", path: `${at}/caBundle`, value: caBundle };
-        const path = { op: "add", path: `${at}/service/path`, value: this.#pathOf(resource) };
+        const path = { op: "add", path: `${at}/service/path`, value: this.#pathOf(resource, name) };
         return clientConfig?.service === undefined ? [bundle] : [bundle, path];
       }),
       query: { fieldManager: FIELD_MANAGER },
@@ -97,7 +99,13 @@ export class WebhookConfigurations {
       const operations = (object?.webhooks ?? []).flatMap((webhook, index) =>
         this.#pointsHere(webhook, position)
           ? []
-          : [{ op: "add", path: `/webhooks/${index}/clientConfig/service/path`, value: this.#pathOf(resource) }],
+          : [
+              {
+                op: "add",
+                path: `/webhooks/${index}/clientConfig/service/path`,
+                value: this.#pathOf(resource, webhook.name),
+              },
+            ],
       );
       if (object === undefined || operations.length === 0) continue;
       await this.#client.patchVersion({
@@ -111,13 +119,34 @@ export class WebhookConfigurations {
     return changed;
   }
 
-  /** A URL is written by `register` alone. */
-  #pointsHere({ clientConfig }: StoredWebhook, index: number): boolean {
-    return clientConfig?.service === undefined || clientConfig.service.path === this.#pathOf(RESOURCES[index] ?? "");
+  /**
+   * Makes the entries of rules in the validating configuration what they are to be. Nothing is written where they are,
+   * nor where there is no configuration.
+   */
+  async setRuleWebhooks(wanted: readonly RuleWebhook[]): Promise<RuleRegistration> {
+    const object = await this.#read(VALIDATING);
+    if (object === undefined) return { state: wanted.length === 0 ? "registered" : "absent", written: false };
+    const { operations, complete } = planRuleWebhooks({ stored: object.webhooks ?? [], wanted, paths: this.#paths });
+    if (operations.length > 0) {
+      await this.#client.patchVersion({
+        path: this.#path(VALIDATING),
+        resourceVersion: object.metadata?.resourceVersion,
+        operations,
+        query: { fieldManager: FIELD_MANAGER },
+      });
+    }
+    return { state: complete ? "registered" : "untrusted", written: operations.length > 0 };
   }
 
-  #pathOf(resource: string): string {
-    return resource === RESOURCES[0] ? this.#paths.mutate : this.#paths.validate;
+  /** A URL is written by `register` alone. */
+  #pointsHere({ name, clientConfig }: StoredWebhook, index: number): boolean {
+    const path = clientConfig?.service?.path;
+    return clientConfig?.service === undefined || path === this.#pathOf(RESOURCES[index] ?? "", name);
+  }
+
+  #pathOf(resource: string, webhook: string): string {
+    if (resource === RESOURCES[0]) return this.#paths.mutate;
+    return this.#paths[doorOfRules(webhook) ?? "validate"];
   }
 
   async #read(resource: string): Promise<StoredConfiguration | undefined> {

@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { PHASES, type Phase } from "../core/admission/review.ts";
 import { isConflict } from "../k8s/apply.ts";
 import type { Secrets } from "../k8s/secrets.ts";
+import type { AdmissionPaths } from "../k8s/webhook-configurations.ts";
 
 /** The Secret with the unguessable part of the admission paths, shared by all replicas. */
 const PATH_SECRET = "fairlead-path";
@@ -38,6 +40,6 @@ export async function sharedPathSecret(
   }
 }
 
-export function admissionPaths(secret: string): { readonly mutate: string; readonly validate: string } {
-  return { mutate: `/mutate/${secret}`, validate: `/validate/${secret}` };
+export function admissionPaths(secret: string): AdmissionPaths {
+  return Object.fromEntries(PHASES.map((door) => [door, `/${door}/${secret}`])) as Record<Phase, string>;
 }

@@ -4,7 +4,7 @@ import type { Agent } from "node:https";
 import { connect } from "node:net";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createAuthority, signLeaf } from "../../src/controller/certificate-material.ts";
-import { ALLOWED } from "../../src/core/admission/review.ts";
+import { ALLOWED, PHASES } from "../../src/core/admission/review.ts";
 import type { AdmissionServer, AdmissionServerOptions } from "../../src/http/server.ts";
 import { ask, MUTATE_PATH, openSocket, readToEnd, requestHead, trusting } from "./client.ts";
 import {
@@ -56,13 +56,26 @@ async function untilRefused(reason: string): Promise<void> {
 }
 
 describe("startAdmissionServer() answers", () => {
-  test("both doors over one kept connection, with the query that the API server appends", async () => {
+  test("two doors over one kept connection, with the query that the API server appends", async () => {
     const { port } = await start();
     const first = await ask(port, agent, { path: `${MUTATE_PATH}?timeout=3s` });
     const second = await ask(port, agent, { path: `/validate/${SECRET}?timeout=3s` });
     expect([first.status, second.status, first.reused, second.reused]).toEqual([200, 200, false, true]);
     expect(JSON.parse(second.body).response).toEqual({ uid: UID, allowed: true });
     expect(first.connection).toBe("keep-alive");
+  });
+
+  test.each(PHASES)("the door %s on its own path, and tells the evaluator which it was", async (door) => {
+    const asked: string[] = [];
+    const { port } = await start({
+      answer(phase) {
+        asked.push(phase);
+        return { status: 200, body: "{}" };
+      },
+    });
+    expect((await ask(port, agent, { path: `/${door}/${SECRET}` })).status).toBe(200);
+    expect((await ask(port, agent, { path: `/${door}/${"f".repeat(SECRET.length)}` })).status).toBe(404);
+    expect(asked).toEqual([door]);
   });
 
   test.each([

@@ -11,7 +11,7 @@ import {
 export const REGISTRATION_NAME = "fairlead";
 
 /** The API server gives up after this time and applies the failure policy; a review takes milliseconds. */
-const TIMEOUT_SECONDS = 3;
+export const TIMEOUT_SECONDS = 3;
 const NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name";
 
 /**
@@ -38,7 +38,7 @@ export interface RegistrationOptions {
   readonly failurePolicy?: { readonly services?: FailurePolicy; readonly routes?: FailurePolicy };
 }
 
-interface WebhookRule {
+export interface WebhookRule {
   readonly apiGroups: readonly string[];
   readonly apiVersions: readonly string[];
   readonly operations: readonly string[];
@@ -48,7 +48,7 @@ interface WebhookRule {
 
 interface LabelRequirement {
   readonly key: string;
-  readonly operator: "Exists" | "NotIn";
+  readonly operator: "In" | "NotIn" | "Exists" | "DoesNotExist";
   readonly values?: readonly string[];
 }
 
@@ -66,6 +66,8 @@ export interface Webhook {
   };
   readonly rules: readonly WebhookRule[];
   readonly namespaceSelector: { readonly matchExpressions: readonly LabelRequirement[] };
+  /** Absent, as when it is empty: every object. */
+  readonly objectSelector?: { readonly matchExpressions?: readonly LabelRequirement[] };
   readonly matchConditions?: readonly { readonly name: string; readonly expression: string }[];
   readonly failurePolicy: FailurePolicy;
   readonly reinvocationPolicy?: "IfNeeded";
@@ -156,7 +158,9 @@ function webhook(input: WebhookInput): Webhook {
     name,
     clientConfig: clientConfig(options, path),
     rules,
-    namespaceSelector: { matchExpressions: namespaceSelector(options.fairleadNamespace, everyNamespace) },
+    namespaceSelector: {
+      matchExpressions: namespaceSelector([...EXCLUDED_NAMESPACES, options.fairleadNamespace], everyNamespace),
+    },
     ...(matchConditions === undefined ? {} : { matchConditions }),
     failurePolicy,
     ...(reinvoked ? { reinvocationPolicy: "IfNeeded" as const } : {}),
@@ -175,8 +179,8 @@ function clientConfig(options: RegistrationOptions, path: string): Webhook["clie
   return { service: { name, namespace, path, port }, ...bundle };
 }
 
-function namespaceSelector(own: string, everyNamespace: boolean): readonly LabelRequirement[] {
-  const excluded = [...new Set<string>([...EXCLUDED_NAMESPACES, own])];
-  const notExcluded: LabelRequirement = { key: NAMESPACE_NAME_LABEL, operator: "NotIn", values: excluded };
+/** Which namespaces are asked about: those that opted in, or every one, without those that are never matched. */
+export function namespaceSelector(never: Iterable<string>, everyNamespace = false): readonly LabelRequirement[] {
+  const notExcluded: LabelRequirement = { key: NAMESPACE_NAME_LABEL, operator: "NotIn", values: [...new Set(never)] };
   return everyNamespace ? [notExcluded] : [{ key: MODE_LABEL, operator: "Exists" }, notExcluded];
 }

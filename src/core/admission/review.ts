@@ -9,7 +9,8 @@ export type Operation = "CREATE" | "UPDATE" | "DELETE" | "CONNECT";
  * the two others what the rules with that failure policy say. They have webhooks of their own, so that a rule can
  * neither widen nor narrow what is injected.
  */
-export type Phase = "mutate" | "validate" | "rules-fail" | "rules-ignore";
+export const PHASES = ["mutate", "validate", "rules-fail", "rules-ignore"] as const;
+export type Phase = (typeof PHASES)[number];
 
 /** The part of an `admission.k8s.io/v1` AdmissionRequest that decisions depend on. */
 export interface AdmissionRequest {

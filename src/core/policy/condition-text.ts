@@ -1,4 +1,5 @@
-import { NAMES_SHOWN_MAX } from "../limits.ts";
+import type { ResiliencePolicyStatus } from "../../api/v1alpha1/resilience-policy.ts";
+import { CONDITION_MESSAGE_LENGTH_MAX, NAMES_SHOWN_MAX } from "../limits.ts";
 import { list } from "../text.ts";
 import type { TargetKey } from "../world.ts";
 
@@ -7,6 +8,34 @@ export interface Judgement<Reason extends string = string> {
   readonly holds: boolean;
   readonly reason: Reason;
   readonly message: string;
+}
+
+export type Condition = NonNullable<ResiliencePolicyStatus["conditions"]>[number];
+
+export interface ConditionTimes {
+  /** The stored conditions, whose times stay until their status changes. */
+  readonly before: readonly Condition[] | undefined;
+  readonly generation: number | undefined;
+  readonly nowText: string;
+}
+
+/** Judgements as the API server stores them. */
+export function toConditions(
+  judgements: readonly (readonly [type: string, judgement: Judgement])[],
+  { before, generation, nowText }: ConditionTimes,
+): readonly Condition[] {
+  return judgements.map(([type, { holds, reason, message }]) => {
+    const status = holds ? "True" : "False";
+    const last = before?.find((condition) => condition.type === type);
+    return {
+      type,
+      status,
+      ...(generation !== undefined && { observedGeneration: generation }),
+      lastTransitionTime: last?.status === status ? last.lastTransitionTime : nowText,
+      reason,
+      message: bounded(message, CONDITION_MESSAGE_LENGTH_MAX),
+    };
+  });
 }
 
 /** `Service cart, HTTPRoute cart and 3 more`. */

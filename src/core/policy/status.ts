@@ -3,15 +3,13 @@ import type { ResiliencePolicyStatus } from "../../api/v1alpha1/resilience-polic
 import { resiliencePolicyStatus } from "../../api/v1alpha1/resilience-policy-status.ts";
 import type { MergeAction } from "../action.ts";
 import { canonicalJson } from "../intent/revision.ts";
-import { APPLIED_SERVICES_MAX, CONDITION_MESSAGE_LENGTH_MAX } from "../limits.ts";
+import { APPLIED_SERVICES_MAX } from "../limits.ts";
 import type { KubernetesObject } from "../kubernetes.ts";
 import { FAIRLEAD_GROUP } from "../names.ts";
 import { list } from "../text.ts";
-import { bounded, count } from "./condition-text.ts";
+import { toConditions, count } from "./condition-text.ts";
 import { CONDITIONS, type ConditionType } from "./conditions.ts";
 import { factsOf, type PolicyFacts, type StatusInput } from "./facts.ts";
-
-type Condition = NonNullable<ResiliencePolicyStatus["conditions"]>[number];
 
 /**
  * The status that a policy is to have. The same facts give the same status, the times included: those of the stored
@@ -57,19 +55,10 @@ function statusBefore(policy: KubernetesObject): ResiliencePolicyStatus {
 function statusWithoutTime(input: StatusInput, before: ResiliencePolicyStatus): ResiliencePolicyStatus {
   const facts = factsOf(input);
   const { generation } = input.policy.metadata ?? {};
-  const conditions = (Object.keys(CONDITIONS) as ConditionType[]).map((type): Condition => {
-    const { holds, reason, message } = CONDITIONS[type](facts);
-    const status = holds ? "True" : "False";
-    const last = before.conditions?.find((condition) => condition.type === type);
-    return {
-      type,
-      status,
-      ...(generation !== undefined && { observedGeneration: generation }),
-      lastTransitionTime: last?.status === status ? last.lastTransitionTime : input.nowText,
-      reason,
-      message: bounded(message, CONDITION_MESSAGE_LENGTH_MAX),
-    };
-  });
+  const judgements = (Object.keys(CONDITIONS) as ConditionType[]).map(
+    (type) => [type, CONDITIONS[type](facts)] as const,
+  );
+  const conditions = toConditions(judgements, { before: before.conditions, generation, nowText: input.nowText });
   return {
     ...(generation !== undefined && { observedGeneration: generation }),
     conditions,
