@@ -153,6 +153,13 @@ describe("a rule is refused for", () => {
     expect(texts(compiled)).toEqual([text]);
   });
 
+  test("loops over params as long as they are", () => {
+    const loops = "object.metadata.?annotations.orValue({}).all(key, !params.all.exists(part, key.startsWith(part)))";
+    const cost = (all: readonly string[]): string => texts(compileOne(loops, { params: { all } })).join("\n");
+    expect(cost(["a", "bc"])).toBe("");
+    expect(cost(Array.from({ length: 200 }, (_, index) => `part-${index}`))).toMatch(/^FL704 /);
+  });
+
   test("a variable that does not compile, once", () => {
     const compiled = compileOne("variables.a > 1", { variables: variables({ a: "object.sepc", b: "variables.a" }) });
     expect(texts(compiled)).toEqual([

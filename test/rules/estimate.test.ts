@@ -30,6 +30,13 @@ describe("lists without a bound", () => {
   });
 });
 
+test("a bound holds behind a default that is empty, and not behind another", () => {
+  const sizes: Sizes = { ...BOUNDED, at: (path) => (path.join(".") === "m.a" ? 7 : undefined) };
+  const rounds = (text: string): number => estimate(text, sizes).max / estimate("[1].all(e, true)", sizes).max;
+  expect(rounds("m.?a.orValue([]).all(e, true)")).toBeLessThan(7);
+  expect(rounds("m.?a.orValue(ls).all(e, true)")).toBeGreaterThan(7);
+});
+
 test.each([
   ["s.matches('[a-z]+')", { min: 3, max: 203 }],
   ["s.contains('abc')", { min: 1, max: 101 }],

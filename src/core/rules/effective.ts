@@ -2,12 +2,13 @@ import type { Shape } from "./schema-shape.ts";
 import { RESILIENCE_POLICY } from "./schemas/resiliencepolicy.ts";
 
 /** Of each section: who asked for it. Both are empty where a person wrote it by hand. */
-const SOURCE = { policy: "string", revision: "string" } as const satisfies Shape;
+const SOURCE = { policy: "string:253", revision: "string:63" } as const satisfies Shape;
 
+/** Lists and texts are as long as ResiliencePolicy lets them be. */
 const RETRY = {
   maxAttempts: "int",
-  statusCodes: ["string"],
-  grpcCodes: ["string"],
+  statusCodes: ["string:13", 32],
+  grpcCodes: ["string:18", 5],
   timeout: "duration",
 } as const satisfies Shape;
 const TIMEOUT = { request: "duration", response: "duration", idle: "duration" } as const satisfies Shape;
@@ -33,19 +34,21 @@ export const EFFECTIVE: Shape = {
   routes: [
     {
       "@": "fairlead.EffectiveRoute",
-      name: "string",
+      name: "string:63",
       matches: [
         {
           "@": "fairlead.RouteMatch",
-          path: { "@": "fairlead.PathMatch", type: "string", value: "string" },
-          method: "string",
-          headers: [{ "@": "fairlead.HeaderMatch", name: "string", type: "string", value: "string" }],
+          path: { "@": "fairlead.PathMatch", type: "string:17", value: "string:1024" },
+          method: "string:7",
+          headers: [{ "@": "fairlead.HeaderMatch", name: "string:256", type: "string:17", value: "string:1024" }, 8],
         },
+        8,
       ],
       retry: { "@": "fairlead.RouteRetry", ...RETRY },
       timeout: { "@": "fairlead.RouteTimeout", ...TIMEOUT },
       ...SOURCE,
     },
+    15,
   ],
 };
 

@@ -149,6 +149,7 @@ class Estimator {
     }
     const parts = add(target?.cost ?? NOTHING, ...parameters.map(({ cost }) => cost));
     if (name === "dyn") this.#copy(node, node.arguments[0]);
+    if (name === "orValue" && isEmpty(node.arguments[0])) this.#paths.set(node, node.target && this.#path(node.target));
     const own = this.#ownCost(node, { name, overload: "", target, arguments: parameters });
     return add(parts, own);
   }
@@ -298,6 +299,11 @@ function writtenSize(node: Expression): Range | undefined {
   const { value } = node;
   if (typeof value === "string") return fixed(Array.from(value).length);
   return fixed(value instanceof Uint8Array ? value.length : 1);
+}
+
+/** What stands for a missing list then has no item that could be larger than its own. */
+function isEmpty(node: Expression | undefined): boolean {
+  return node !== undefined && writtenSize(node)?.max === 0;
 }
 
 function isScalar(type: Type): boolean {
