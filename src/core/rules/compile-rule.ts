@@ -35,22 +35,32 @@ export function compileRule(object: unknown, options: RuleOptions): RuleCompilat
   return compileSpec(parsed.value, options);
 }
 
-/** A rule whose form holds. `paramsAre` says of what shape its params are, where the rule itself does not. */
+/** A ValidatingAdmissionPolicy in the form of a rule: what nobody asks of the API server is not asked of it here. */
+export interface PolicyDialect {
+  /** Of what shape its params are, which stand in a binding; undefined: it has none. */
+  readonly params: Shape | undefined;
+}
+
+/** A rule whose form holds. */
 export function compileSpec(
   { metadata, spec }: AdmissionRule,
-  options: RuleOptions & { readonly paramsAre?: Shape },
+  options: RuleOptions & { readonly dialect?: PolicyDialect },
 ): RuleCompilation {
+  const { dialect, costMax = dialect === undefined ? SERVE_RULE_COST_MAX : Number.POSITIVE_INFINITY } = options;
   const { kinds, findings } = matchedKinds(spec.matchConstraints, { ...options, world: options.kinds });
-  const params = options.paramsAre ?? shapeOfParams(spec);
+  const params = dialect === undefined ? shapeOfParams(spec) : dialect.params;
   // A rule whose every kind is refused is checked all the same: all problems at once.
   const shapes = kinds.length === 0 ? [undefined] : kinds;
-  const scopes = shapes.map((kind) => new RuleScope({ kind: kind?.kind ?? "", object: kind?.shape ?? "dyn", params }));
+  const isPlain = dialect !== undefined;
+  const scopes = shapes.map(
+    (kind) => new RuleScope({ kind: kind?.kind ?? "", object: kind?.shape ?? "dyn", params, isPlain }),
+  );
   const compiler = new ExpressionCompiler(scopes);
   const programs = compilePrograms(spec, compiler);
   const all = sortFindings([
-    ...findings,
+    ...(dialect === undefined ? findings : findings.map(withoutEffect)),
     ...compiler.findings,
-    ...costFindings(compiler.costMax, options.costMax ?? SERVE_RULE_COST_MAX),
+    ...costFindings(compiler.costMax, costMax),
   ]);
   if (programs === undefined || all.some((item) => item.severity === "deny")) return { rule: undefined, findings: all };
   const rule: CompiledRule = {
@@ -64,6 +74,11 @@ export function compileSpec(
     existingViolations: spec.existingViolations ?? "Allow",
   };
   return { rule, findings: all };
+}
+
+/** The API server judges what no rule of ours may match: of a policy that asks for it, the rest holds. */
+function withoutEffect(item: Finding): Finding {
+  return item.severity === "deny" ? finding("FL707", item.path, item) : item;
 }
 
 type Programs = Pick<CompiledRule, "matchConditions" | "variables" | "validations" | "auditAnnotations">;

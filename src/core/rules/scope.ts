@@ -17,8 +17,18 @@ export interface ScopeOptions {
   readonly object: Shape;
   /** Undefined: the rule has no params, and naming them is an error. */
   readonly params: Shape | undefined;
+  /** Only the names that the API server has as well: no effective, policies and mesh. */
+  readonly isPlain?: boolean;
 }
 
+type Types = Readonly<Record<string, Type>>;
+
+/** What no in-process policy can see. Their times are durations when an expression runs. */
+const OWN_VARIABLES: Types = {
+  effective: shapeType(EFFECTIVE, "effective"),
+  policies: shapeType(POLICIES, "policies"),
+  mesh: shapeType(MESH, "mesh"),
+};
 const LIBRARIES = kubernetesLibraries("1.36");
 
 /** The names that expressions may use where objects are of one kind, with their types. */
@@ -28,7 +38,7 @@ export class RuleScope {
   readonly #variables = new Map<string, Type>();
   readonly #environments: Readonly<Record<Place, readonly Environment[]>>;
 
-  constructor({ kind, object, params }: ScopeOptions) {
+  constructor({ kind, object, params, isPlain = false }: ScopeOptions) {
     this.kind = kind;
     const shapes = {
       object,
@@ -38,7 +48,8 @@ export class RuleScope {
       ...(params === undefined ? {} : { params }),
     };
     this.#shapes = { ...shapes, effective: EFFECTIVE, policies: POLICIES, mesh: MESH };
-    const environments = [true, false].map((asText) => this.#environmentsOf(shapes, asText));
+    const own = isPlain ? {} : OWN_VARIABLES;
+    const environments = [true, false].map((asText) => this.#environmentsOf(shapes, { asText, own }));
     this.#environments = {
       condition: environments.map(({ condition }) => condition),
       body: environments.map(({ body }) => body),
@@ -64,18 +75,16 @@ export class RuleScope {
     return shape === undefined ? undefined : shapeSize(shape, rest);
   }
 
-  #environmentsOf(shapes: Readonly<Record<string, Shape>>, asText: boolean): Readonly<Record<Place, Environment>> {
+  #environmentsOf(
+    shapes: Readonly<Record<string, Shape>>,
+    { asText, own }: { readonly asText: boolean; readonly own: Types },
+  ): Readonly<Record<Place, Environment>> {
     const variables: Record<string, Type> = {};
     for (const [name, shape] of Object.entries(shapes)) {
       variables[name] = shape === "dyn" ? DYN : shapeType(shape, this.#nameOf(name), { asText });
     }
-    const more: Readonly<Record<string, Type>> = {
-      variables: this.#variablesType(),
-      effective: shapeType(EFFECTIVE, "effective"),
-      policies: shapeType(POLICIES, "policies"),
-      mesh: shapeType(MESH, "mesh"),
-    };
-    return { condition: environment(variables), body: environment({ ...variables, ...more }) };
+    const body = { ...variables, ...own, variables: this.#variablesType() };
+    return { condition: environment(variables), body: environment(body) };
   }
 
   #nameOf(variable: string): string {
@@ -93,6 +102,6 @@ export class RuleScope {
   }
 }
 
-function environment(variables: Readonly<Record<string, Type>>): Environment {
+function environment(variables: Types): Environment {
   return { variables, libraries: LIBRARIES, typed: true };
 }
