@@ -2,6 +2,7 @@ import { compilePolicy, type CompiledPolicy } from "../core/intent/policy.ts";
 import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
 import { FAIRLEAD_GROUP, targetKindOf } from "../core/names.ts";
 import { isActiveProfile } from "../core/service-profile.ts";
+import type { ResourceName, RuleKind } from "../core/rules/kinds.ts";
 import type { CompiledException, CompiledRule } from "../core/rules/rule.ts";
 import type { NamespaceInfo, ServiceProfileInfo, TargetKey, World, WorldDefaults } from "../core/world.ts";
 
@@ -64,6 +65,10 @@ export class FileWorld implements World {
 
   rules(): readonly CompiledRule[] {
     return [];
+  }
+
+  ruleKind(_name: ResourceName): RuleKind | undefined {
+    return undefined;
   }
 
   exceptionsIn(_namespace: string): readonly CompiledException[] {

@@ -242,6 +242,11 @@ export const FINDINGS = {
     "A part of a ValidatingAdmissionPolicy that has no effect here",
     "Fairlead judges creations and updates of objects in namespaces, without asking the cluster.",
   ),
+  FL708: entry(
+    "warn",
+    "The ConfigMap of the params does not exist",
+    "While params cannot be read, every expression that reads them is an error, and the failure policy of the rule decides.",
+  ),
   FL710: entry(
     "deny",
     "The rule allows no exceptions",

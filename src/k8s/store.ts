@@ -11,6 +11,7 @@ import {
   TARGET_KINDS,
   type TargetKind,
 } from "../core/names.ts";
+import type { ResourceName, RuleKind } from "../core/rules/kinds.ts";
 import type { CompiledException, CompiledRule } from "../core/rules/rule.ts";
 import type { NamespaceInfo, ServiceProfileInfo, TargetKey, World, WorldDefaults } from "../core/world.ts";
 import { type KubernetesClient, type ResourceRef, resourcePath } from "./client.ts";
@@ -210,6 +211,10 @@ export class ClusterStore implements World {
 
   rules(): readonly CompiledRule[] {
     return [];
+  }
+
+  ruleKind(_name: ResourceName): RuleKind | undefined {
+    return undefined;
   }
 
   exceptionsIn(_namespace: string): readonly CompiledException[] {

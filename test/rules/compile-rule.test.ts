@@ -250,7 +250,7 @@ describe("a kind", () => {
   });
 
   test("that the API server knows is checked", () => {
-    const kinds = { kind: () => ({ kind: "Pod", namespaced: true, shape: { spec: { nodeName: "string" } } }) };
+    const kinds = { ruleKind: () => ({ kind: "Pod", namespaced: true, shape: { spec: { nodeName: "string" } } }) };
     expect(texts(compileOne("object.spec.nodName == 'a'", pods, { kinds }))).toEqual([
       `FL702 ${EXPRESSION}: Line 1, column 12: undefined field 'nodName'; did you mean nodeName?`,
     ]);
@@ -286,7 +286,7 @@ describe("a kind", () => {
   });
 
   test("that belongs to no namespace, as the API server says", () => {
-    const kinds = { kind: () => ({ kind: "Fleet", namespaced: false, shape: "dyn" }) };
+    const kinds = { ruleKind: () => ({ kind: "Fleet", namespaced: false, shape: "dyn" }) };
     expect(texts(compileOne("true", { matchConstraints: matching("fleets", "x.io") }, { kinds }))).toEqual([
       'FL705 spec.matchConstraints.resourceRules[0].resources[0]: Found "fleets" of the group x.io, wanted resources that rules may judge: ' +
         "it belongs to no namespace, and rules hold in namespaces; remove it",

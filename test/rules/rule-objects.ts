@@ -2,7 +2,7 @@ import { type RuleCompilation, type RuleOptions, compileRule } from "../../src/c
 import { EXCLUDED_NAMESPACES } from "../../src/core/names.ts";
 
 export const OPTIONS: RuleOptions = {
-  kinds: { kind: () => undefined },
+  kinds: { ruleKind: () => undefined },
   excludedNamespaces: new Set(EXCLUDED_NAMESPACES),
 };
 

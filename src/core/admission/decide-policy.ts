@@ -1,4 +1,4 @@
-import { type Finding, finding, sortFindings } from "../finding.ts";
+import { type Finding, finding } from "../finding.ts";
 import { compilePolicy, type CompiledPolicy } from "../intent/policy.ts";
 import type { KubernetesObject } from "../kubernetes.ts";
 import { POLICY_TARGETS_CHECKED_MAX } from "../limits.ts";
@@ -10,32 +10,13 @@ import { generatedRoutes } from "../routes/generate.ts";
 import type { World } from "../world.ts";
 import { ownedByController } from "./inject.ts";
 import { modeOf } from "./mode.ts";
-import { ALLOWED, type AdmissionRequest, type Verdict } from "./review.ts";
-import { denialText, warningTexts } from "./text.ts";
+import { judgeOwn, withNamespace } from "./own-kind.ts";
+import type { AdmissionRequest, Verdict } from "./review.ts";
 
-/**
- * A write of a ResiliencePolicy, in every namespace and every mode. There is no tolerance for what the old object
- * had wrong as well: a policy that cannot be compiled would be stored and do nothing.
- */
+/** A write of a ResiliencePolicy: it must compile, and the mesh must do what it says. */
 export function decidePolicy(request: AdmissionRequest, object: KubernetesObject, world: World): Verdict {
-  if (request.phase === "mutate") return ALLOWED;
   const { readable, findings: ownFindings } = compilePolicy(withNamespace(object, request.namespace));
-  const findings = sortFindings(readable ? [...ownFindings, ...inTheWorld(readable, world)] : ownFindings);
-  const denied = findings.some((item) => item.severity === "deny");
-  const { mode } = modeOf(request.namespace, world);
-  const name = request.name || `${object.metadata?.generateName ?? ""}*`;
-  return {
-    allowed: !denied,
-    patch: [],
-    findings,
-    warnings: mode === "audit" ? [] : warningTexts(findings, undefined),
-    message: denied ? denialText(`ResiliencePolicy ${request.namespace}/${name}`, findings) : "",
-    mode,
-  };
-}
-
-function withNamespace(object: KubernetesObject, namespace: string): KubernetesObject {
-  return object.metadata?.namespace === undefined ? { ...object, metadata: { ...object.metadata, namespace } } : object;
+  return judgeOwn(request, readable ? [...ownFindings, ...inTheWorld(readable, world)] : ownFindings, world);
 }
 
 /** What the mesh and the cluster make of a policy. */

@@ -66,7 +66,7 @@ function resourcesOf(rule: Constraints["resourceRules"][number], index: number, 
     const path = `spec.matchConstraints.resourceRules[${index}].resources[${at}]`;
     const all = rule.apiGroups.map((group) => {
       const name = { group, version, resource };
-      return { ...name, path, known: knownKind(name) ?? world.kind(name) };
+      return { ...name, path, known: knownKind(name) ?? world.ruleKind(name) };
     });
     // Where several groups and resources stand together, each resource is meant in the groups that have it.
     return all.filter(({ known }) => known !== undefined || all.every((other) => other.known === undefined));

@@ -1,9 +1,8 @@
 import { ADMISSION_RULE_KIND, parseAdmissionRule } from "../../api/v1alpha1/admission-rule.ts";
 import { API_VERSION } from "../../api/envelope.ts";
-import { isRecord, own } from "../../api/problem.ts";
+import { isRecord, own, show } from "../../api/problem.ts";
 import { type Finding, finding, sortFindings } from "../finding.ts";
 import { groupOf, type KubernetesObject } from "../kubernetes.ts";
-import { quote } from "../text.ts";
 import { compileSpec, type RuleCompilation, type RuleOptions } from "./compile-rule.ts";
 import { CONFIG_MAP } from "./params-shape.ts";
 import type { Shape } from "./schema-shape.ts";
@@ -114,12 +113,12 @@ function clusterFinding(path: string): Finding {
 function specFindings({ paramKind, matchConstraints }: Json): readonly Finding[] {
   const findings: Finding[] = [];
   if (isRecord(paramKind)) {
-    const message = `Found params of kind ${quote(String(paramKind["kind"]))}: their binding is not read, so params is null`;
+    const message = `Found params of kind ${show(paramKind["kind"])}: their binding is not read, so params is null`;
     findings.push(finding("FL707", "spec.paramKind", { message, fix: "write an AdmissionRule with params to try it" }));
   }
   const matchPolicy = own(matchConstraints, "matchPolicy") ?? "Equivalent";
   if (matchPolicy !== "Equivalent") {
-    const message = `Found ${quote(String(matchPolicy))}: an object counts in whatever version it is written`;
+    const message = `Found ${show(matchPolicy)}: an object counts in whatever version it is written`;
     findings.push(
       finding("FL707", "spec.matchConstraints.matchPolicy", { message, fix: "nothing, or write Equivalent" }),
     );

@@ -21,7 +21,7 @@ export interface RuleKind {
 
 /** Kinds beside those that Fairlead knows by itself: what the API server says of them. */
 export interface RuleKinds {
-  kind(name: ResourceName): RuleKind | undefined;
+  ruleKind(name: ResourceName): RuleKind | undefined;
 }
 
 /** Kinds whose fields are always known, whatever the version. */

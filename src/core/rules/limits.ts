@@ -13,3 +13,8 @@ export const RULE_COST_MAX = 10_000_000;
 export const SERVE_RULE_COST_MAX = 100_000;
 /** All rules of one request. */
 export const SERVE_REQUEST_COST_MAX = 300_000;
+
+/** Furthest end of an exception when it is written: 90 days. */
+export const EXCEPTION_MAX_MS = 90 * 24 * 60 * 60 * 1_000;
+/** An exception that ends within this time is warned about: seven days. */
+export const EXCEPTION_WARNING_MS = 7 * 24 * 60 * 60 * 1_000;

@@ -1,5 +1,6 @@
 import type { KubernetesObject } from "../kubernetes.ts";
 import type { Program } from "./cel/cel.ts";
+import type { RuleKinds } from "./kinds.ts";
 
 export const RULE_ACTIONS = ["Deny", "Warn", "Audit"] as const;
 /** What a violation does in a namespace in `enforce` mode. */
@@ -89,8 +90,8 @@ export interface CompiledException {
   readonly expiresAtMs: number;
 }
 
-/** What rules read of the world. */
-export interface RuleWorld {
+/** What rules read of the world, and what is read to compile them. */
+export interface RuleWorld extends RuleKinds {
   /** Accepted rules, by name in order of code units. */
   rules(): readonly CompiledRule[];
   exceptionsIn(namespace: string): readonly CompiledException[];
