@@ -257,6 +257,8 @@ describe("a release", () => {
       ["services.inject.fairlead.dev", "Ignore", mutate],
       ["routes.inject.fairlead.dev", "Ignore", mutate],
       ["policies.fairlead.dev", "Fail", validate],
+      ["admission-rules.fairlead.dev", "Fail", validate],
+      ["rule-exceptions.fairlead.dev", "Fail", validate],
       ["services.fairlead.dev", "Fail", validate],
       ["routes.fairlead.dev", "Ignore", validate],
     ]);

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ruleExceptionSpec } from "../../src/api/v1alpha1/rule-exception.ts";
 import { type ControlPlane, startControlPlane } from "../../src/dev/control-plane/control-plane.ts";
+import { structuralSchema } from "../../src/gen/structural.ts";
 import { CHART, deploymentsIn, NAMESPACE, type Rendered, renderChart } from "./chart-support.ts";
 import { kubectl } from "./support.ts";
 
@@ -27,9 +29,13 @@ const ALWAYS = [
   "ClusterRole fairlead-controller",
   "ClusterRole fairlead-policy-edit",
   "ClusterRole fairlead-policy-view",
+  "ClusterRole fairlead-rule-admin",
+  "ClusterRole fairlead-rule-view",
   "ClusterRoleBinding fairlead-admission",
   "ClusterRoleBinding fairlead-controller",
+  "CustomResourceDefinition admissionrules.fairlead.dev",
   "CustomResourceDefinition resiliencepolicies.fairlead.dev",
+  "CustomResourceDefinition ruleexceptions.fairlead.dev",
   "Deployment fairlead-admission",
   "Deployment fairlead-controller",
   "MutatingWebhookConfiguration fairlead",
@@ -48,12 +54,18 @@ const MODE_GUARD = [
   "ValidatingAdmissionPolicy fairlead-mode-guard",
   "ValidatingAdmissionPolicyBinding fairlead-mode-guard",
 ];
+const EXEMPT_GUARD = [
+  "ClusterRole fairlead-exempt-admin",
+  "ValidatingAdmissionPolicy fairlead-exempt-guard",
+  "ValidatingAdmissionPolicyBinding fairlead-exempt-guard",
+];
+const GUARDS = [...MODE_GUARD, ...EXEMPT_GUARD];
 const SELF_MANAGED = ["Role fairlead-controller-certificates", "RoleBinding fairlead-controller-certificates"];
 
 describe("what the chart renders", () => {
   test("with the default values: two roles, each with its own flags, account and volumes", async () => {
     const objects = await renderChart(cluster);
-    expect(named(objects)).toEqual([...ALWAYS, ...MODE_GUARD, ...SELF_MANAGED].sort());
+    expect(named(objects)).toEqual([...ALWAYS, ...GUARDS, ...SELF_MANAGED].sort());
     expect(deploymentsIn(objects)).toEqual([
       {
         name: "fairlead-admission",
@@ -192,9 +204,22 @@ describe("what the chart renders", () => {
     });
   });
 
-  test("without the mode guard neither its policy nor its ClusterRole", async () => {
+  test("without a guard neither its policy nor its ClusterRole", async () => {
     const objects = await renderChart(cluster, ["--set", "modeGuard.enabled=false"]);
-    expect(named(objects)).toEqual([...ALWAYS, ...SELF_MANAGED].sort());
+    expect(named(objects)).toEqual([...ALWAYS, ...EXEMPT_GUARD, ...SELF_MANAGED].sort());
+    const others = await renderChart(cluster, ["--set", "exemptGuard.enabled=false"]);
+    expect(named(others)).toEqual([...ALWAYS, ...MODE_GUARD, ...SELF_MANAGED].sort());
+  });
+
+  test("the exempt guard asks for the right to every rule that an exception can name", async () => {
+    const guard = find(await renderChart(cluster), "ValidatingAdmissionPolicy fairlead-exempt-guard");
+    const { validations = [] } = (guard?.spec ?? {}) as {
+      readonly validations?: readonly { readonly expression: string }[];
+    };
+    const { maxItems } = structuralSchema(ruleExceptionSpec.shape.rules, "rules");
+    expect(validations.map(({ expression }) => /rules\[(\d+)\]/.exec(expression)?.[1])).toEqual(
+      Array.from({ length: Number(maxItems) }, (_, index) => String(index)),
+    );
   });
 
   test("with cert-manager: its objects, its CA in both configurations, and no right to a key", async () => {
@@ -205,7 +230,7 @@ describe("what the chart renders", () => {
       "Issuer fairlead",
       "Issuer fairlead-self-signed",
     ];
-    expect(named(objects)).toEqual([...ALWAYS, ...MODE_GUARD, ...made].sort());
+    expect(named(objects)).toEqual([...ALWAYS, ...GUARDS, ...made].sort());
     expect(find(objects, "Certificate fairlead-tls")?.spec).toMatchObject({
       secretName: "fairlead-tls",
       dnsNames: ["fairlead-admission.fairlead.svc", "localhost"],
@@ -223,7 +248,7 @@ describe("what the chart renders", () => {
     const values =
       "certManager.enabled=true,certManager.issuerRef.name=corporate,certManager.issuerRef.kind=ClusterIssuer";
     const objects = await renderChart(cluster, ["--set", values]);
-    expect(named(objects)).toEqual([...ALWAYS, ...MODE_GUARD, "Certificate fairlead-tls"].sort());
+    expect(named(objects)).toEqual([...ALWAYS, ...GUARDS, "Certificate fairlead-tls"].sort());
     expect(find(objects, "Certificate fairlead-tls")?.spec).toMatchObject({
       issuerRef: { group: "cert-manager.io", kind: "ClusterIssuer", name: "corporate" },
     });

@@ -38,6 +38,8 @@ describe("every webhook", () => {
       ["services.inject.fairlead.dev", "Ignore", "IfNeeded"],
       ["routes.inject.fairlead.dev", "Ignore", "IfNeeded"],
       ["policies.fairlead.dev", "Fail", undefined],
+      ["admission-rules.fairlead.dev", "Fail", undefined],
+      ["rule-exceptions.fairlead.dev", "Fail", undefined],
       ["services.fairlead.dev", "Ignore", undefined],
       ["routes.fairlead.dev", "Ignore", undefined],
     ]);
@@ -53,7 +55,8 @@ describe("every webhook", () => {
     });
     for (const rule of webhook.rules) {
       expect(rule.operations).toEqual(["CREATE", "UPDATE"]);
-      expect(rule.scope).toBe("Namespaced");
+      // Nothing of the cluster itself but what is ours.
+      expect(rule.scope).toBe(rule.resources.includes("admissionrules") ? "Cluster" : "Namespaced");
       expect(rule.resources.filter((resource) => /[/*]/.test(resource))).toEqual([]);
     }
     expect(webhook.namespaceSelector.matchExpressions).toContainEqual(notExcluded);
@@ -75,8 +78,15 @@ describe("what is sent", () => {
     ]);
   });
 
-  test("policies from every namespace, when they are new or their spec changes", () => {
-    const webhook = named("policies.fairlead.dev");
+  test.each([
+    ["policies.fairlead.dev", "resiliencepolicies"],
+    ["admission-rules.fairlead.dev", "admissionrules"],
+    ["rule-exceptions.fairlead.dev", "ruleexceptions"],
+  ])("to %s %s from everywhere, when they are new or their spec changes", (name, resource) => {
+    const webhook = named(name);
+    expect(webhook.rules.map(({ apiGroups, resources }) => [apiGroups, resources])).toEqual([
+      [["fairlead.dev"], [resource]],
+    ]);
     expect(webhook.namespaceSelector.matchExpressions).toEqual([notExcluded]);
     expect(webhook.matchConditions?.map((condition) => condition.expression)).toEqual([
       'request.operation == "CREATE" || object.spec != oldObject.spec',
@@ -125,5 +135,11 @@ describe("where it is sent", () => {
 
 test("the failure policy of Services and routes is chosen apart, and only where nothing is injected", () => {
   const options = { ...OPTIONS, failurePolicy: { services: "Fail" } } as const;
-  expect(all(options).map((webhook) => webhook.failurePolicy)).toEqual(["Ignore", "Ignore", "Fail", "Fail", "Ignore"]);
+  const failing = all(options).filter((webhook) => webhook.failurePolicy === "Fail");
+  expect(failing.map(({ name }) => name)).toEqual([
+    "policies.fairlead.dev",
+    "admission-rules.fairlead.dev",
+    "rule-exceptions.fairlead.dev",
+    "services.fairlead.dev",
+  ]);
 });

@@ -15,7 +15,7 @@ export const TIMEOUT_SECONDS = 3;
 const NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name";
 
 /**
- * Lets finalizers and metadata of a policy change while the webhook is dead; without it a namespace hangs in
+ * Lets finalizers and metadata of what is ours change while the webhook is dead; without it a namespace hangs in
  * Terminating. Both objects have a spec: the CRD requires it, and the schema is checked before validating webhooks.
  */
 const SPEC_CHANGES = 'request.operation == "CREATE" || object.spec != oldObject.spec';
@@ -43,7 +43,7 @@ export interface WebhookRule {
   readonly apiVersions: readonly string[];
   readonly operations: readonly string[];
   readonly resources: readonly string[];
-  readonly scope: "Namespaced";
+  readonly scope: "Namespaced" | "Cluster";
 }
 
 interface LabelRequirement {
@@ -105,14 +105,16 @@ export function validatingWebhookConfiguration(options: RegistrationOptions): We
     kind: "ValidatingWebhookConfiguration",
     metadata: { name: REGISTRATION_NAME },
     webhooks: [
-      webhook({
-        ...shared,
-        name: "policies.fairlead.dev",
-        rules: POLICY_RULES,
-        failurePolicy: "Fail",
-        everyNamespace: true,
-        matchConditions: [{ name: "spec-changes", expression: SPEC_CHANGES }],
-      }),
+      ...OWN_KINDS.map(({ name, rules }) =>
+        webhook({
+          ...shared,
+          name,
+          rules,
+          failurePolicy: "Fail",
+          everyNamespace: true,
+          matchConditions: [{ name: "spec-changes", expression: SPEC_CHANGES }],
+        }),
+      ),
       webhook({ ...shared, name: "services.fairlead.dev", rules: SERVICE_RULES, failurePolicy: services }),
       webhook({ ...shared, name: "routes.fairlead.dev", rules: ROUTE_RULES, failurePolicy: routes }),
     ],
@@ -125,7 +127,15 @@ const ROUTE_RULES = [
   rule(GATEWAY_GROUP, ["*"], ["httproutes", "grpcroutes"]),
   rule(LINKERD_POLICY_GROUP, ["*"], ["httproutes"]),
 ];
-const POLICY_RULES = [rule(FAIRLEAD_GROUP, ["v1alpha1"], ["resiliencepolicies"])];
+/** What people write for Fairlead. Each has an entry of its own, so that each is its own line in the API server's metrics. */
+const OWN_KINDS = [
+  { name: "policies.fairlead.dev", rules: [rule(FAIRLEAD_GROUP, ["v1alpha1"], ["resiliencepolicies"])] },
+  {
+    name: "admission-rules.fairlead.dev",
+    rules: [{ ...rule(FAIRLEAD_GROUP, ["v1alpha1"], ["admissionrules"]), scope: "Cluster" as const }],
+  },
+  { name: "rule-exceptions.fairlead.dev", rules: [rule(FAIRLEAD_GROUP, ["v1alpha1"], ["ruleexceptions"])] },
+];
 
 /** No DELETE: nothing of ours may keep an object from going. No subresources: status is not what is reviewed. */
 function rule(group: string, apiVersions: readonly string[], resources: readonly string[]): WebhookRule {
