@@ -9,12 +9,19 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { parseAllDocuments } from "yaml";
+import type { Checked } from "../../src/api/check.ts";
+import { parseAdmissionRule } from "../../src/api/v1alpha1/admission-rule.ts";
 import { parseResiliencePolicy } from "../../src/api/v1alpha1/resilience-policy.ts";
+import { parseRuleException } from "../../src/api/v1alpha1/rule-exception.ts";
 import { type ControlPlane, startControlPlane } from "../../src/dev/control-plane/control-plane.ts";
 import { installCrds } from "../../src/dev/control-plane/crds.ts";
+import { CUSTOM_KINDS } from "../../src/gen/crd.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
-const POLICIES = join(ROOT, "test", "golden", "policies");
+/** Each folder holds the objects of the kinds that the parser beside it reads. */
+const GOLDEN = ["policies", "rules"].flatMap((folder) =>
+  readdirSync(join(ROOT, "test", "golden", folder)).map((file) => join(folder, file)),
+);
 const CRDS = join(ROOT, "webhook-config", "crds.yaml");
 const WEBHOOKS = join(ROOT, "webhook-config", "webhooks.yaml");
 
@@ -35,8 +42,8 @@ afterAll(async () => {
 });
 
 describe("the CRD", () => {
-  test("is established and structural", async () => {
-    const crd = JSON.parse(await kubectl(["get", "crd", "resiliencepolicies.fairlead.dev", "--output=json"]));
+  test.each(CUSTOM_KINDS.map(({ plural }) => plural))("of %s is established and structural", async (plural) => {
+    const crd = JSON.parse(await kubectl(["get", "crd", `${plural}.fairlead.dev`, "--output=json"]));
     const conditions = new Map<string, string>(
       crd.status.conditions.map((condition: { type: string; status: string }) => [condition.type, condition.status]),
     );
@@ -65,6 +72,12 @@ describe("the CRD", () => {
       "rp.spec.routes.matches.path",
       "rp.spec.routes.matches.headers",
       "rp.status",
+      "arule.spec",
+      "arule.spec.matchConstraints.resourceRules",
+      "arule.spec.validations",
+      "arule.status",
+      "rex.spec",
+      "rex.spec.objectSelector.matchExpressions",
     ]) {
       expect(await kubectl(["explain", path])).not.toContain("<no description>");
     }
@@ -88,16 +101,26 @@ describe("the CRD", () => {
     await kubectl([...patch, `--patch=${JSON.stringify({ status })}`]);
     const [header, row] = (await kubectl(["get", "fairlead", "--namespace=iam"])).split("\n");
     expect(header).toMatch(/^NAME +TARGETS +MESH +READY +REVISION +AGE$/);
-    expect(row).toMatch(/^columns +user-service +True +5d7f +\d+s$/);
+    expect(row).toMatch(/^(resiliencepolicy.fairlead.dev\/)?columns +user-service +True +5d7f +\d+s$/);
+  });
+
+  test("prints the columns of rules and exceptions", async () => {
+    const objects = ["match.yaml", "exceptions.yaml"].map((file) => objectsIn(join("rules", file))[0]);
+    await kubectl(["create", "--filename=-"], JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }));
+    const lines = async (kind: string) => (await kubectl(["get", kind, "--namespace=iam"])).trimEnd().split("\n");
+    const [rules, exceptions] = [await lines("arule"), await lines("rex")];
+    expect(rules[0]).toMatch(/^NAME +ACTIONS +FAILURE POLICY +ACCEPTED +READY +AGE$/);
+    expect(exceptions[0]).toMatch(/^NAME +RULES +OWNER +EXPIRES +AGE$/);
+    expect(exceptions[1]).toMatch(/^whole +\["timeout-required"\] +team-billing +2027-01-31T00:00:00Z +\d+s$/);
+    await kubectl(["delete", "rex,arule", "--all", "--namespace=iam"]);
   });
 });
 
-describe("zod and the API server agree on every policy of", () => {
-  test.each(readdirSync(POLICIES))("%s", async (file) => {
+describe("zod and the API server agree on every object of", () => {
+  test.each(GOLDEN)("%s", async (file) => {
     const disagreements = [];
-    for (const document of parseAllDocuments(readFileSync(join(POLICIES, file), "utf8"))) {
-      const object = document.toJS();
-      const own = parseResiliencePolicy(object);
+    for (const object of objectsIn(file)) {
+      const own = parse(object);
       const server = await create(object);
       if (own.ok === (server.status === 201)) continue;
       disagreements.push({ object, own: own.ok ? "accepted" : own.problems, server: server.message ?? "accepted" });
@@ -105,14 +128,38 @@ describe("zod and the API server agree on every policy of", () => {
     expect(disagreements).toEqual([]);
   });
 
-  test("enough of both kinds", () => {
-    const verdicts = readdirSync(POLICIES)
-      .flatMap((file) => parseAllDocuments(readFileSync(join(POLICIES, file), "utf8")))
-      .map((document) => parseResiliencePolicy(document.toJS()).ok);
-    expect(verdicts.filter((ok) => ok).length).toBeGreaterThan(50);
-    expect(verdicts.filter((ok) => !ok).length).toBeGreaterThan(100);
+  test("enough of both verdicts for every kind", () => {
+    const objects = GOLDEN.flatMap(objectsIn);
+    for (const [kind, [accepted, refused]] of Object.entries({
+      ResiliencePolicy: [50, 100],
+      AdmissionRule: [25, 50],
+      RuleException: [7, 25],
+    } as const)) {
+      const verdicts = objects.filter((object) => object.kind === kind).map((object) => parse(object).ok);
+      expect(verdicts.filter((ok) => ok).length).toBeGreaterThan(accepted);
+      expect(verdicts.filter((ok) => !ok).length).toBeGreaterThan(refused);
+    }
   });
 });
+
+interface Golden {
+  readonly kind: string;
+}
+
+function objectsIn(file: string): readonly Golden[] {
+  const text = readFileSync(join(ROOT, "test", "golden", file), "utf8");
+  return parseAllDocuments(text).map((document) => document.toJS() as Golden);
+}
+
+const PARSERS: Readonly<Record<string, typeof parse>> = {
+  AdmissionRule: parseAdmissionRule,
+  RuleException: parseRuleException,
+};
+
+/** What is no kind of ours is read as a policy, and refused. */
+function parse(object: Golden): Checked<unknown> {
+  return (PARSERS[object.kind] ?? parseResiliencePolicy)(object);
+}
 
 describe("the API server's own refusal", () => {
   test("names the same fields with the same words", async () => {
@@ -180,10 +227,16 @@ interface Answer {
   readonly causes?: readonly { readonly field: string; readonly message: string }[];
 }
 
+const PATHS: Readonly<Record<string, string>> = {
+  AdmissionRule: "admissionrules",
+  RuleException: "namespaces/iam/ruleexceptions",
+};
+
 /** As `kubectl create` does it, nothing stored unless asked for. */
 async function create(object: unknown, { dryRun = true } = {}): Promise<Answer> {
   const query = `fieldValidation=Strict${dryRun ? "&dryRun=All" : ""}`;
-  const path = `/apis/fairlead.dev/v1alpha1/namespaces/iam/resiliencepolicies?${query}`;
+  const { kind } = object as Golden;
+  const path = `/apis/fairlead.dev/v1alpha1/${PATHS[kind] ?? "namespaces/iam/resiliencepolicies"}?${query}`;
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const headers = { "content-type": "application/json" };
   request(`${controlPlane.url}${path}`, { method: "POST", agent, headers }, resolve)
