@@ -12,7 +12,8 @@ import {
 } from "../../src/core/admission/registration.ts";
 import type { ControlPlane } from "../../src/dev/control-plane/control-plane.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
-import { KubernetesClient } from "../../src/k8s/client.ts";
+import { LEASE_NAME } from "../../src/core/uninstall.ts";
+import { KubernetesClient, resourcePath } from "../../src/k8s/client.ts";
 import { loadCluster } from "../../src/k8s/config.ts";
 import { Secrets } from "../../src/k8s/secrets.ts";
 import { WebhookConfigurations } from "../../src/k8s/webhook-configurations.ts";
@@ -22,8 +23,13 @@ import { ADMISSIONS, CONTROLLERS, kubeconfigOf } from "./rights.ts";
 import { serveConfig, startClusterWithCrds } from "./support.ts";
 
 const OWN_NAMESPACE = "fairlead";
-/** Short, so that a test need not wait long for a dead leader; a paused test machine still makes its renewals. */
-const LEASE: LeaseTiming = { leaseDurationMs: 3_000, renewDeadlineMs: 2_000, retryPeriodMs: 200 };
+const LEASE_PATH = resourcePath({
+  group: "coordination.k8s.io",
+  version: "v1",
+  resource: "leases",
+  namespace: OWN_NAMESPACE,
+  name: LEASE_NAME,
+});
 
 const AUDIT_POLICY = `
 apiVersion: audit.k8s.io/v1
@@ -46,6 +52,12 @@ export interface ControllerWrite {
   readonly name: string;
   readonly code: number;
   readonly resourceVersion: string;
+}
+
+/** Told to a controller replica: which signal it sends itself when so many more writes have been answered. */
+export interface SignalAfter {
+  readonly signal: "SIGKILL" | "SIGSTOP";
+  readonly writes: number;
 }
 
 /** A controller replica that can be killed, stopped and continued. */
@@ -73,14 +85,15 @@ export class ControllerProcess {
     return this.#process.exitCode === null && this.#process.signalCode === null;
   }
 
-  signal(signal: "SIGSTOP" | "SIGCONT"): void {
-    this.#process.kill(signal);
+  /** Goes on after a SIGSTOP. */
+  resume(): void {
+    this.#process.kill("SIGCONT");
   }
 
-  /** Dies when this many more writes have been answered. */
-  async crashAfter(writes: number): Promise<void> {
+  /** Dies or stops when this many more writes have been answered. */
+  async signalAfter(signal: "SIGKILL" | "SIGSTOP", writes: number): Promise<void> {
     const before = this.#armed;
-    this.#process.send({ crashAfter: writes });
+    this.#process.send({ signal, writes } satisfies SignalAfter);
     await waitFor(`${this.name} to be armed`, () => this.#armed > before);
   }
 
@@ -122,9 +135,7 @@ export class RolesCluster {
   }
 
   /** One controller leads, and the API server asks admission, when it resolves. */
-  static async start(
-    lease: LeaseTiming = LEASE,
-  ): Promise<{ readonly roles: RolesCluster; readonly first: ControllerProcess }> {
+  static async start(lease: LeaseTiming): Promise<{ readonly roles: RolesCluster; readonly first: ControllerProcess }> {
     const directory = await mkdtemp(join(tmpdir(), "fairlead-roles-"));
     await writeFile(join(directory, "audit-policy.yaml"), AUDIT_POLICY);
     const cluster = await startClusterWithCrds({
@@ -159,6 +170,16 @@ export class RolesCluster {
     return child;
   }
 
+  /** What a leader that ends in peace does: the next one need not wait for the Lease of a dead one to expire. */
+  async freeLease(): Promise<void> {
+    await this.client.patch({ path: LEASE_PATH, type: "merge", body: { spec: { holderIdentity: "" } } });
+  }
+
+  /** Kills every controller replica, so that the next test starts its own. */
+  async killControllers(): Promise<void> {
+    await Promise.all(this.#controllers.map((child) => child.kill()));
+  }
+
   /** Every write of controllers so far. */
   async writes(): Promise<readonly ControllerWrite[]> {
     const text = await readFile(join(this.#directory, "audit.log"), "utf8");
@@ -182,7 +203,7 @@ export class RolesCluster {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#controllers.map((child) => child.kill()));
+    await this.killControllers();
     await this.#admission?.stop();
     this.client.close();
     await this.cluster.stop();
