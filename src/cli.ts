@@ -11,6 +11,7 @@ import { UNINSTALL_FORMATS } from "./cli/output-uninstall.ts";
 import type { UninstallFlags } from "./cli/uninstall.ts";
 import { UsageError } from "./usage-error.ts";
 import {
+  CLUSTER_DOMAIN,
   CERTIFICATE_SOURCES,
   DEFAULT_NAMESPACE,
   excludedNamespaces,
@@ -25,6 +26,7 @@ import { LOG_LEVELS } from "./observe/levels.ts";
 
 const KUBECONFIG_HELP = "kubeconfig (default: KUBECONFIG, else the service account of the pod)";
 const MESH_HELP = "linkerd or istio (default: what the namespace shows, else linkerd)";
+const CLUSTER_DOMAIN_HELP = "what the DNS names of Services end in";
 const MESH_VERSION_HELP = "version of Linkerd, of Istio, or of both: 2.18,1.24 (default: the newest known)";
 const EXIT_DENIED = 1;
 const EXIT_FAILED = 1;
@@ -38,6 +40,7 @@ interface ReviewFlags {
   readonly mode: string;
   readonly mesh?: string;
   readonly meshVersion?: string;
+  readonly clusterDomain: string;
 }
 
 function version(): string {
@@ -100,6 +103,7 @@ function serveCommand(): Command {
       .option("--client-ca <file>", "accept only clients with a certificate of this CA on the admission port")
       .option("--mesh <name>", MESH_HELP)
       .option("--mesh-version <version>", MESH_VERSION_HELP)
+      .option("--cluster-domain <domain>", CLUSTER_DOMAIN_HELP, CLUSTER_DOMAIN)
       .addOption(new Option("--log-level <level>", "log level").choices(LOG_LEVELS).default("info"))
       .exitOverride()
       // Loaded only when asked for: the offline commands start in a third of the time without it.
@@ -176,6 +180,7 @@ function reviewCommand(): Command {
     )
     .option("--mesh <name>", MESH_HELP)
     .option("--mesh-version <version>", MESH_VERSION_HELP)
+    .option("--cluster-domain <domain>", CLUSTER_DOMAIN_HELP, CLUSTER_DOMAIN)
     .addHelpText("after", "\nExit status: 0 all allowed, 1 something denied, 2 bad usage or unreadable input.")
     .exitOverride()
     .action(review);
@@ -186,6 +191,7 @@ function review(flags: ReviewFlags): void {
     unknownNamespaceMode: parseMode(flags.mode),
     mesh: flags.mesh === undefined ? undefined : parseMesh(flags.mesh),
     meshVersion: parseMeshVersion(flags.meshVersion),
+    clusterDomain: flags.clusterDomain,
     excludedNamespaces: excludedNamespaces(DEFAULT_NAMESPACE),
   };
   const baseDirectory = process.env["INIT_CWD"] ?? process.cwd();

@@ -17,6 +17,9 @@ export function parseMesh(text: string): MeshName {
   return mesh;
 }
 
+/** Of nearly every cluster: kubelet's `--cluster-domain` where nobody changed it. */
+export const CLUSTER_DOMAIN = "cluster.local";
+
 export function parseMode(text: string): Mode {
   const mode = MODES.find((name) => name === text);
   if (mode === undefined) throw new UsageError(`Found --mode ${text}, wanted ${MODES.join(", ")}`);
@@ -113,6 +116,8 @@ export interface ServeConfig {
   readonly url: string | undefined;
   readonly mesh: MeshName | undefined;
   readonly meshVersion: MeshVersion;
+  /** What the DNS names of Services end in. */
+  readonly clusterDomain: string;
   /** Of the validating webhooks for Services and routes. */
   readonly failurePolicy: FailurePolicy;
   /** CA of the API server's client certificate, where the cluster can present one. */

@@ -1,6 +1,7 @@
 import { compilePolicy, type CompiledPolicy } from "../core/intent/policy.ts";
 import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
-import { FAIRLEAD_GROUP, targetKindOf } from "../core/names.ts";
+import { ANY_HOST, hostKeys } from "../core/mesh/istio/hosts.ts";
+import { companionKindOf, FAIRLEAD_GROUP, targetKindOf } from "../core/names.ts";
 import { isActiveProfile } from "../core/service-profile.ts";
 import type { ResourceName, RuleKind } from "../core/rules/kinds.ts";
 import type { CompiledException, CompiledRule } from "../core/rules/rule.ts";
@@ -13,6 +14,7 @@ export class FileWorld implements World {
   readonly #policies = new Map<string, Map<string, CompiledPolicy>>();
   readonly #targets = new Map<string, Map<string, KubernetesObject>>();
   readonly #profiles: ServiceProfileInfo[] = [];
+  readonly #hostObjects: KubernetesObject[] = [];
 
   constructor(objects: readonly KubernetesObject[], defaults: WorldDefaults) {
     this.defaults = defaults;
@@ -30,6 +32,8 @@ export class FileWorld implements World {
       this.update(object);
     } else if (kind === "ServiceProfile" && group === "linkerd.io") {
       this.#profiles.push({ namespace, name, active: isActiveProfile(object) });
+    } else if (companionKindOf(group, kind)) {
+      this.#hostObjects.push({ ...object, metadata: { ...metadata, namespace } });
     }
   }
 
@@ -85,6 +89,11 @@ export class FileWorld implements World {
 
   serviceProfilesFor(service: string, namespace: string): readonly ServiceProfileInfo[] {
     return this.#profiles.filter((profile) => profile.name.startsWith(`${service}.${namespace}.svc.`));
+  }
+
+  hostObjects(service: string, namespace: string): readonly KubernetesObject[] {
+    const host = `${service}.${namespace}.svc`;
+    return this.#hostObjects.filter((object) => hostKeys(object).some((key) => key === host || key === ANY_HOST));
   }
 }
 

@@ -38,6 +38,7 @@ export interface ServeFlags {
   readonly clientCa?: string;
   readonly mesh?: string;
   readonly meshVersion?: string;
+  readonly clusterDomain: string;
   readonly logLevel: LogLevel;
 }
 
@@ -84,6 +85,7 @@ function configOf(flags: ServeFlags): ServeConfig {
     url: flags.url === undefined ? undefined : parseUrl(flags.url),
     mesh: flags.mesh === undefined ? undefined : parseMesh(flags.mesh),
     meshVersion: parseMeshVersion(flags.meshVersion),
+    clusterDomain: flags.clusterDomain,
     failurePolicy: flags.failurePolicy,
     clientCaPem: flags.clientCa === undefined ? undefined : readCa(flags.clientCa),
     drain: DRAIN,

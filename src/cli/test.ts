@@ -1,4 +1,4 @@
-import { DEFAULT_NAMESPACE, excludedNamespaces } from "../config.ts";
+import { CLUSTER_DOMAIN, DEFAULT_NAMESPACE, excludedNamespaces } from "../config.ts";
 import { type Miss, missesOf } from "./expectations.ts";
 import { injected, type Review, reviewWrite, settledWorld } from "./review.ts";
 import { type LoadedCase, type LoadedSuite, loadSuites } from "./suite-files.ts";
@@ -34,6 +34,7 @@ function runCase(
       unknownNamespaceMode: mode ?? loaded.suite.mode ?? "enforce",
       mesh: loaded.suite.mesh,
       meshVersion,
+      clusterDomain: CLUSTER_DOMAIN,
       excludedNamespaces: excludedNamespaces(DEFAULT_NAMESPACE),
     },
   );

@@ -7,16 +7,16 @@ export interface OwnedWrites {
 }
 
 /**
- * Writes what a policy owns, in its order; returns the first error, to be told by the status and tried again. Of routes,
- * the others of the same Service wait for the one that failed, and nothing is deleted: requests must never find a half
- * of them.
+ * Writes what a policy owns, in its order; returns the first error, to be told by the status and tried again. Of what
+ * is for one Service, the others wait for the one that failed, and nothing is deleted: requests must never find a half
+ * of it.
  */
 export async function writeOwned(actions: readonly Action[], { write, isStillWanted }: OwnedWrites): Promise<unknown> {
   const failed = new Set<string | undefined>();
   let first: unknown;
   for (const action of actions) {
     if (!isStillWanted()) break;
-    const service = parentOf(action);
+    const service = action.kind === "apply" ? action.service : undefined;
     if (failed.has(service) || (action.kind === "delete" && failed.size > 0)) continue;
     try {
       await write(action);
@@ -28,14 +28,7 @@ export async function writeOwned(actions: readonly Action[], { write, isStillWan
   return first;
 }
 
-/** The Service that a generated route is for; undefined of everything else. */
-function parentOf(action: Action): string | undefined {
-  if (action.kind !== "apply") return undefined;
-  const { parentRefs } = (action.object.spec ?? {}) as { readonly parentRefs?: readonly { readonly name: string }[] };
-  return parentRefs?.[0]?.name;
-}
-
-/** The name of an object that a policy owns. */
-export function nameIn(action: Action): string {
-  return action.kind === "label" || action.kind === "patch" ? "" : action.ref.name;
+/** Tells the objects of one policy apart. */
+export function identityIn(action: Action): string {
+  return action.kind === "label" || action.kind === "patch" ? "" : `${action.ref.resource}/${action.ref.name}`;
 }

@@ -1,26 +1,28 @@
 import { setImmediate } from "node:timers/promises";
 import type { Action } from "../core/action.ts";
+import { planOwned } from "../core/companions/plan-owned.ts";
 import { candidates } from "../core/admission/candidates.ts";
 import type { CompiledPolicy } from "../core/intent/policy.ts";
 import { isAimedAt } from "../core/intent/precedence.ts";
 import { type KubernetesObject, labelsOf } from "../core/kubernetes.ts";
 import { CLEAN_UP_WAIT_MS } from "../core/limits.ts";
-import { FAIRLEAD_GROUP, POLICY_UID_LABEL } from "../core/names.ts";
+import { COMPANION_KINDS, FAIRLEAD_GROUP, POLICY_UID_LABEL } from "../core/names.ts";
 import { planFinalizer } from "../core/policy/finalizer.ts";
+import type { OwnedPlan } from "../core/policy/owned.ts";
 import { recordedOn } from "../core/policy/recorded.ts";
 import { planRevisions, type RevisionsPlan } from "../core/policy/revisions.ts";
 import { planStatus } from "../core/policy/status.ts";
-import { statusNews } from "../core/policy/news.ts";
+import { cleanUpNews, statusNews } from "../core/policy/news.ts";
 import { targetsOf, targetText } from "../core/policy/targets.ts";
-import { planRoutes, type RoutePlan } from "../core/routes/plan-routes.ts";
 import type { TargetKey } from "../core/world.ts";
 import { isConflict, isNotFound, isStale, NotLeaderError } from "../k8s/apply.ts";
 import type { EventSink, PolicyEvent } from "../k8s/events.ts";
 import { type Clock, describeError, type Logger, systemClock } from "../k8s/ports.ts";
 import { targetKeyOf } from "../k8s/namespaced.ts";
-import type { Change, ClusterStore } from "../k8s/store.ts";
+import type { Change } from "../k8s/change.ts";
+import type { ClusterStore } from "../k8s/store.ts";
 import { planOnce } from "./plan-once.ts";
-import { nameIn, writeOwned } from "./owned-writes.ts";
+import { identityIn, writeOwned } from "./owned-writes.ts";
 import type { Telemetry, Writer } from "./ports.ts";
 import { type QueueNumbers, WorkQueue } from "./queue.ts";
 
@@ -42,6 +44,7 @@ const KINDS: Readonly<Record<string, string>> = {
   resiliencepolicies: "ResiliencePolicy",
   controllerrevisions: "ControllerRevision",
   httproutes: "HTTPRoute",
+  ...Object.fromEntries(COMPANION_KINDS.map(({ resource, kind }) => [resource, kind])),
 };
 
 interface PolicyKey {
@@ -55,7 +58,7 @@ const STATUS_INTERVAL_MS = 1_000;
 const TARGETS_AT_A_TIME = 200;
 
 /**
- * Keeps what belongs to a policy itself: finalizer, stored revisions, generated routes, status. Targets are written by
+ * Keeps what belongs to a policy itself: finalizer, stored revisions, generated routes, companions, status. Targets are written by
  * {@link Resync}; this only looks at how far they are.
  */
 export class PolicyReconciler {
@@ -196,20 +199,20 @@ export class PolicyReconciler {
       write: (action, reason) => this.#write({ key, action, reason, traceId }),
     };
     const compiled = store.compiledPolicy(key.namespace, key.name);
-    const routes = planRoutes({ policy: stored, compiled, live: store.routesIn(key.namespace), world: store });
-    if (isDeleting) return this.#cleanUp(turn, routes);
+    const owned = this.#planOwned(stored, compiled);
+    if (isDeleting) return this.#cleanUp(turn, owned);
     const { action: hold } = planFinalizer({ policy: stored, world: store, ...this.#terminating(key) });
     // Each write of the policy itself is made on the answer to the one before.
     const policy = hold === undefined ? stored : await turn.write(hold, "finalizer");
     const revisions = compiled === undefined ? NO_REVISIONS : this.#planRevisions(policy, compiled);
     const ofRevisions = await this.#writeAll(revisions.actions, turn);
-    const failure = (await this.#writeAll(routes.actions, turn)) ?? ofRevisions;
+    const failure = (await this.#writeAll(owned.actions, turn)) ?? ofRevisions;
     // What somebody else wrote meanwhile is planned anew at once: nothing to tell.
     if (isStale(failure)) throw failure;
     const problem = failure === undefined ? revisions.problem : describeError(failure);
-    const told = await this.#tellStatus({ key, policy, routes, problem, traceId });
+    const told = await this.#tellStatus({ key, policy, owned, problem, traceId });
     if (failure !== undefined) throw failure;
-    return told || hold !== undefined || routes.actions.length + revisions.actions.length > 0;
+    return told || hold !== undefined || owned.actions.length + revisions.actions.length > 0;
   }
 
   /** Longer in deletion than one is ever held back. */
@@ -217,18 +220,25 @@ export class PolicyReconciler {
     return this.#deletingForMs(key, policy) >= CLEAN_UP_WAIT_MS || this.#terminating(key).namespaceTerminating;
   }
 
-  /** The routes go before the finalizer: the garbage collector knows no order, and requests would find no route. */
-  async #cleanUp(turn: Turn, routes: RoutePlan): Promise<boolean> {
+  #planOwned(policy: KubernetesObject, compiled: CompiledPolicy | undefined): OwnedPlan {
+    const { store } = this.#options;
+    const { namespace = "" } = policy.metadata ?? {};
+    const [routes, live] = [store.routesIn(namespace), store.companionsIn(namespace)];
+    return planOwned({ policy, compiled, routes, live, serves: (kind) => store.serves(kind), world: store });
+  }
+
+  /** They go before the finalizer: the garbage collector knows no order, and requests would find no route. */
+  async #cleanUp(turn: Turn, owned: OwnedPlan): Promise<boolean> {
     const { key, policy, write } = turn;
     const deletingForMs = this.#deletingForMs(key, policy);
-    const failure = await this.#writeAll(routes.actions, turn);
+    const failure = await this.#writeAll(owned.actions, turn);
     if (failure !== undefined && deletingForMs < CLEAN_UP_WAIT_MS) throw failure;
     const terms = { policy, world: this.#options.store, deletingForMs, ...this.#terminating(key) };
     const { action, giveUp = false, againInMs } = planFinalizer(terms);
     if (againInMs !== undefined) this.#queue.addAfter(key, againInMs);
-    if (action === undefined) return routes.actions.length > 0;
+    if (action === undefined) return owned.actions.length > 0;
     await write(action, "finalizer");
-    this.#tellCleaned(policy, giveUp || failure !== undefined);
+    this.#options.events.emit({ ...cleanUpNews(giveUp || failure !== undefined), regarding: regarding(policy) });
     return true;
   }
 
@@ -255,22 +265,22 @@ export class PolicyReconciler {
     return planRevisions({ policy, compiled, stored: this.#options.store.revisionsIn(compiled.namespace), keep });
   }
 
-  async #tellStatus({ key, policy, routes, problem, traceId }: Told): Promise<boolean> {
+  async #tellStatus({ key, policy, owned, problem, traceId }: Told): Promise<boolean> {
     const { store, writer, failures, events } = this.#options;
     await this.#planTargets(key);
     // From here on nothing is waited for: the status is one of a single moment.
     const compiled = store.compiledPolicy(key.namespace, key.name);
-    const again = planRoutes({ policy, compiled, live: store.routesIn(key.namespace), world: store });
+    const again = this.#planOwned(policy, compiled);
     // What was just written is on its way through the watch.
-    const written = new Set(problem === undefined ? routes.actions.map(nameIn) : []);
+    const written = new Set(problem === undefined ? owned.actions.map(identityIn) : []);
     const action = planStatus({
       policy,
       world: store,
       failures,
       outOfStep: this.#outOfStep(compiled),
-      routes: {
+      owned: {
         findings: again.findings,
-        pending: again.actions.filter((route) => !written.has(nameIn(route))).length,
+        pending: again.actions.filter((action) => !written.has(identityIn(action))).length,
       },
       ...(problem !== undefined && { problem }),
       // To the second, as the API server writes its own times.
@@ -321,27 +331,6 @@ export class PolicyReconciler {
     return Math.max(nowMs - sinceMs, nowMs - Date.parse(metadata.deletionTimestamp));
   }
 
-  #tellCleaned(policy: KubernetesObject, gaveUp: boolean): void {
-    const { events } = this.#options;
-    events.emit(
-      gaveUp
-        ? {
-            regarding: regarding(policy),
-            type: "Warning",
-            reason: "CleanUpGivenUp",
-            message:
-              "Some targets still carry settings of this policy and could not be written; they are cleaned when they " +
-              "can be, see the log or kubectl get services -l fairlead.dev/revision",
-          }
-        : {
-            regarding: regarding(policy),
-            type: "Normal",
-            reason: "Cleaned",
-            message: "Every target is without the settings of this policy",
-          },
-    );
-  }
-
   #onError(key: PolicyKey, error: unknown): void {
     // What is gone is planned anew, as is what somebody else has written meanwhile.
     if (isStale(error) || isNotFound(error) || error instanceof NotLeaderError) return;
@@ -362,7 +351,7 @@ interface Turn {
 interface Told {
   readonly key: PolicyKey;
   readonly policy: KubernetesObject;
-  readonly routes: RoutePlan;
+  readonly owned: OwnedPlan;
   readonly problem: string | undefined;
   readonly traceId: string;
 }

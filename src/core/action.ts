@@ -42,6 +42,8 @@ export interface CreateAction {
 export interface ApplyAction {
   readonly kind: "apply";
   readonly ref: ObjectRef;
+  /** The Service that it is for: where one write fails, the others of the Service wait. */
+  readonly service: string;
   /** `apiVersion` is filled in by the writer with the version that the API server serves. */
   readonly object: KubernetesObject;
   /** The version the plan was made from; undefined: the object does not exist yet. */

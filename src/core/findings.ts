@@ -61,13 +61,13 @@ export const FINDINGS = {
   ),
   FL303: entry(
     "warn",
-    "Linkerd applies no policy to this Service",
-    "Headless and ExternalName Services, and Services whose ports are all opaque or not TCP, get no HTTP policy from Linkerd. Nothing is injected.",
+    "The mesh applies no policy to this Service",
+    "Headless and ExternalName Services, and Services none of whose ports the mesh takes for HTTP, get no HTTP policy. Nothing is injected or written.",
   ),
   FL304: entry(
     "warn",
     "Some ports get no policy",
-    "Linkerd treats opaque ports as TCP: retries, timeouts and breaker do not act there.",
+    "The mesh treats them as TCP: retries, timeouts and breaker do not act there.",
   ),
   FL305: entry(
     "warn",
@@ -94,7 +94,11 @@ export const FINDINGS = {
     "The namespace is never touched",
     "System namespaces, the meshes' own and Fairlead's are excluded for good.",
   ),
-  FL310: entry("deny", "The mesh cannot do this in this version", "The setting would be ignored without a trace."),
+  FL310: entry(
+    "deny",
+    "The mesh cannot do this, or not in this version",
+    "The setting would be ignored without a trace.",
+  ),
   FL311: entry("warn", "The mesh does this differently", "The setting works, but not as the words suggest."),
   FL312: entry(
     "deny",
@@ -106,7 +110,6 @@ export const FINDINGS = {
     "A route setting switches off the Service's",
     "Linkerd does not merge: a route with any timeout ignores all timeouts of the Service, and likewise for retry.",
   ),
-  FL314: entry("deny", "This mesh is not supported yet", "Fairlead would admit the policy and nothing would happen."),
   FL315: entry(
     "deny",
     "The Service has routes that people wrote",
@@ -124,13 +127,28 @@ export const FINDINGS = {
   ),
   FL318: entry(
     "deny",
-    "The name of a generated route is taken",
-    "Fairlead never overwrites what it did not make, so it generates no routes for the Service: without the one that takes the rest, other requests would get 404.",
+    "The name of a generated object is taken",
+    "Fairlead never overwrites what it did not make. Of HTTPRoutes it then generates none for the Service: without the one that takes the rest, other requests would get 404.",
   ),
   FL319: entry(
     "warn",
-    "The cluster has no HTTPRoutes",
-    "Entries of routes become HTTPRoutes of the Gateway API, whose CRDs are not installed. They are generated as soon as the API server serves them.",
+    "The cluster does not serve a kind that the policy needs",
+    "On Linkerd entries of routes become HTTPRoutes of the Gateway API, on Istio every section becomes a VirtualService or a DestinationRule. The CRDs are not installed. The objects are written as soon as the API server serves them.",
+  ),
+  FL320: entry(
+    "deny",
+    "Another object configures the Service in the mesh",
+    "Of two VirtualServices for one host, or two DestinationRules with a trafficPolicy, Istio takes the older one and tells nobody. Conflicts are refused, not fought: while such an object is there, Fairlead writes none of that kind for the Service.",
+  ),
+  FL321: entry(
+    "deny",
+    "Ambient mode without a waypoint",
+    "The node proxy carries TCP only. Retries, timeouts and breakers act in a waypoint, which the Service or its namespace names.",
+  ),
+  FL322: entry(
+    "warn",
+    "Another object acts on some requests instead",
+    "Istio takes a DestinationRule or VirtualService from the namespace of the client first, then from that of the Service, then from istio-system, and merges nothing of them.",
   ),
   FL401: entry("deny", "Linkerd drops this value", "Linkerd logs one line and drops the whole group of settings."),
   FL402: entry(

@@ -34,6 +34,7 @@ export type MeshName = (typeof MESH_NAMES)[number];
 export const CORE_GROUP = "";
 export const GATEWAY_GROUP = "gateway.networking.k8s.io";
 export const LINKERD_POLICY_GROUP = "policy.linkerd.io";
+export const ISTIO_NETWORKING_GROUP = "networking.istio.io";
 export const FAIRLEAD_GROUP = "fairlead.dev";
 
 /** Never matched by a webhook, never touched by the controller; Fairlead's own namespace comes on top (docs/policy.md). */
@@ -48,6 +49,39 @@ export const TARGET_KINDS = [
 ] as const;
 export type TargetKind = (typeof TARGET_KINDS)[number];
 export const SERVICE_KIND = TARGET_KINDS[0];
+/**
+ * Stands for the entry of requests that fit no entry of a policy. People hardly choose this name; where one does, the
+ * names of both generated routes get a hash.
+ */
+export const REST_ENTRY = "fairlead-rest";
+
+/**
+ * Kinds of the objects that a mesh wants beside a Service, each with the only API group in which it is looked for. Lower
+ * ranks are written first and taken away last: a VirtualService may name a subset of a DestinationRule, and without it
+ * answers 503.
+ */
+export const COMPANION_KINDS = [
+  { group: ISTIO_NETWORKING_GROUP, kind: "DestinationRule", resource: "destinationrules", rank: 0 },
+  { group: ISTIO_NETWORKING_GROUP, kind: "VirtualService", resource: "virtualservices", rank: 1 },
+] as const;
+export type CompanionKind = (typeof COMPANION_KINDS)[number];
+
+export function companionKindOf(group: string, kind: string): CompanionKind | undefined {
+  return COMPANION_KINDS.find((entry) => entry.kind === kind && entry.group === group);
+}
+
+const COMPANION_PREFIX = "fairlead-";
+
+/** The one name of every companion of a Service; 63 characters of a Service's name leave room. */
+export function companionName(service: string): string {
+  return COMPANION_PREFIX + service;
+}
+
+/** The Service of a companion, by its name. */
+export function serviceOfCompanion(name: string): string {
+  return name.slice(COMPANION_PREFIX.length);
+}
+
 /** The kind of the routes that Fairlead generates. */
 export const GATEWAY_HTTP_ROUTE = TARGET_KINDS[1];
 

@@ -1,5 +1,12 @@
 import { REGISTRATION_NAME } from "./admission/registration.ts";
-import { CORE_GROUP, FAIRLEAD_GROUP, GATEWAY_GROUP, LINKERD_POLICY_GROUP } from "./names.ts";
+import {
+  COMPANION_KINDS,
+  CORE_GROUP,
+  FAIRLEAD_GROUP,
+  GATEWAY_GROUP,
+  ISTIO_NETWORKING_GROUP,
+  LINKERD_POLICY_GROUP,
+} from "./names.ts";
 import { LEASE_NAME } from "./uninstall.ts";
 
 export const ROLES = ["admission", "controller"] as const;
@@ -54,6 +61,13 @@ const WATCHED: readonly Right[] = [
     why: "a ServiceProfile switches the settings of its Service off",
   },
   {
+    apiGroup: ISTIO_NETWORKING_GROUP,
+    resources: COMPANION_KINDS.map(({ resource }) => resource),
+    verbs: ["list", "watch"],
+    scope: "Cluster",
+    why: "objects of people that speak of the same Services; those that Fairlead made",
+  },
+  {
     apiGroup: FAIRLEAD_GROUP,
     resources: ["resiliencepolicies"],
     verbs: ["list", "watch"],
@@ -103,6 +117,13 @@ const WRITTEN: readonly Right[] = [
     verbs: ["get", "patch"],
     scope: "Cluster",
     why: "as for Services",
+  },
+  {
+    apiGroup: ISTIO_NETWORKING_GROUP,
+    resources: COMPANION_KINDS.map(({ resource }) => resource),
+    verbs: ["create", "patch", "delete"],
+    scope: "Cluster",
+    why: "the objects that carry the settings of Services in Istio (server-side apply asks for create and patch)",
   },
   {
     apiGroup: FAIRLEAD_GROUP,

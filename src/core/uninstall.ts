@@ -7,6 +7,7 @@ import { annotationsOf, groupOf, type KubernetesObject, labelsOf, recordsIn, typ
 import type { MeshVersion } from "./mesh/version.ts";
 import {
   CLEANUP_FINALIZER,
+  COMPANION_KINDS,
   FAIRLEAD_GROUP,
   MANAGED_BY,
   MANAGED_BY_LABEL,
@@ -97,6 +98,16 @@ export const SEARCHED_KINDS: readonly SearchedKind[] = [
     plan: planFinalizer,
   },
   ...TARGET_KINDS.map(targets),
+  ...COMPANION_KINDS.toReversed().map(
+    ({ group, resource, kind }): SearchedKind => ({
+      group,
+      resource,
+      kind,
+      where: "every namespace",
+      labelSelector: `${MANAGED_BY_LABEL}=${MANAGED_BY}`,
+      plan: (object) => (isGenerated(object) ? DELETE : undefined),
+    }),
+  ),
   {
     group: "apps",
     resource: "controllerrevisions",

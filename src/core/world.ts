@@ -37,6 +37,8 @@ export interface WorldDefaults {
   readonly mesh: MeshName | undefined;
   /** Versions of the meshes that settings are compiled for and values are checked against. */
   readonly meshVersion: MeshVersion;
+  /** What the DNS names of Services end in, such as `cluster.local`. */
+  readonly clusterDomain: string;
   /** Namespaces never touched. */
   readonly excludedNamespaces: ReadonlySet<string>;
 }
@@ -57,4 +59,9 @@ export interface World extends RuleWorld {
   targetsIn(namespace: string): Iterable<KubernetesObject>;
   /** ServiceProfiles for the host name prefix `<service>.<namespace>.svc`, in any namespace. */
   serviceProfilesFor(service: string, namespace: string): readonly ServiceProfileInfo[];
+  /**
+   * Objects of the kinds of companions, in any namespace and whoever made them, that speak of the host
+   * `<service>.<namespace>.svc`, and those that speak of a pattern.
+   */
+  hostObjects(service: string, namespace: string): readonly KubernetesObject[];
 }

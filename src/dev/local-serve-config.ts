@@ -1,4 +1,4 @@
-import { DEFAULT_NAMESPACE, parseMeshVersion, RESYNC_PERIOD_MS, type ServeConfig } from "../config.ts";
+import { CLUSTER_DOMAIN, DEFAULT_NAMESPACE, parseMeshVersion, RESYNC_PERIOD_MS, type ServeConfig } from "../config.ts";
 import { LEASE_TIMING } from "../k8s/lease-step.ts";
 
 /** Fairlead beside a control plane of its own on this machine, on free ports of the loopback address: demo and tests. */
@@ -20,6 +20,7 @@ export function localServeConfig(kubeconfig: string): ServeConfig {
     url: undefined,
     mesh: undefined,
     meshVersion: parseMeshVersion(),
+    clusterDomain: CLUSTER_DOMAIN,
     failurePolicy: "Ignore",
     clientCaPem: undefined,
     drain: { serveMs: 0, inFlightMs: 3_000 },

@@ -1,13 +1,14 @@
 import type { CompiledPolicy } from "../core/intent/policy.ts";
-import { type KubernetesObject, labelsOf } from "../core/kubernetes.ts";
+import type { KubernetesObject } from "../core/kubernetes.ts";
 import {
+  COMPANION_KINDS,
+  type CompanionKind,
   CORE_GROUP,
   FAIRLEAD_GROUP,
   GATEWAY_HTTP_ROUTE,
   MANAGED_BY,
   MANAGED_BY_LABEL,
   MODE_LABEL,
-  POLICY_UID_LABEL,
   TARGET_KINDS,
   type TargetKind,
 } from "../core/names.ts";
@@ -15,29 +16,17 @@ import type { ResourceName, RuleKind } from "../core/rules/kinds.ts";
 import type { CompiledException, CompiledRule } from "../core/rules/rule.ts";
 import type { NamespaceInfo, ServiceProfileInfo, TargetKey, World, WorldDefaults } from "../core/world.ts";
 import { type KubernetesClient, type ResourceRef, resourcePath } from "./client.ts";
+import type { Change } from "./change.ts";
+import { hostObjectHandler, HostObjects } from "./host-objects.ts";
 import { NamespacedMap, TargetIndex, targetKeyOf } from "./namespaced.ts";
 import { PolicyIndex, type PolicyNews } from "./policies.ts";
 import { type Clock, describeError, type Logger, type Random, systemClock } from "./ports.ts";
 import { ProfileIndex, toServiceProfile } from "./profiles.ts";
 import { reduce, sameStrings, slim } from "./reduce.ts";
 import { Refill } from "./refill.ts";
+import { revisionHandler } from "./revisions.ts";
 import { ResourceWatch } from "./watch.ts";
 import { WATCH_TUNING, type WatchHandler, type WatchTuning } from "./watch-options.ts";
-
-export interface Change {
-  /**
-   * `policy`: other settings are in force in the namespace; `policyObject`: a policy was written, be it only its
-   * status; `policyRevision`: a stored revision of a policy came, changed or went.
-   */
-  readonly type: "policy" | "policyObject" | "policyRevision" | "namespace" | "target" | "serviceProfile";
-  readonly namespace: string;
-  /** Only with `target`. */
-  readonly key?: TargetKey;
-  /** Of the policy; only with `policyObject`. */
-  readonly name?: string;
-  /** Of the policy; only with `policyRevision`. */
-  readonly policyUid?: string;
-}
 
 export interface StoreOptions {
   readonly client: KubernetesClient;
@@ -77,10 +66,12 @@ export class ClusterStore implements World {
   readonly #revisions = new NamespacedMap<KubernetesObject>();
   readonly #targets = new TargetIndex();
   readonly #profiles = new ProfileIndex();
+  readonly #hostObjects = new HostObjects();
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #refill: Refill;
   readonly #namespaceWatch: ResourceWatch;
   readonly #targetWatches: ReadonlyMap<TargetKind, ResourceWatch>;
+  readonly #companionWatches: ReadonlyMap<CompanionKind, ResourceWatch>;
   readonly #otherWatches: readonly ResourceWatch[];
   #stopped = false;
 
@@ -105,7 +96,17 @@ export class ClusterStore implements World {
         this.#watch({ group: kind.group, resource: kind.resource }, this.#targetHandler(kind)),
       ]),
     );
+    this.#companionWatches = new Map(
+      COMPANION_KINDS.map((kind) => [
+        kind,
+        this.#watch(
+          { group: kind.group, resource: kind.resource },
+          hostObjectHandler(kind, this.#hostObjects, (change) => this.#emit(change)),
+        ),
+      ]),
+    );
     this.#otherWatches = [
+      ...this.#companionWatches.values(),
       this.#watch(POLICIES, {
         set: (object) => this.#setPolicy(object),
         delete: (namespace, name) => this.#deletePolicy(namespace, name),
@@ -233,6 +234,20 @@ export class ClusterStore implements World {
     return this.#profiles.for(service, namespace);
   }
 
+  hostObjects(service: string, namespace: string): readonly KubernetesObject[] {
+    return this.#hostObjects.for(service, namespace);
+  }
+
+  /** Objects of the kinds of companions in a namespace, whoever made them. */
+  companionsIn(namespace: string): readonly KubernetesObject[] {
+    return this.#hostObjects.in(namespace);
+  }
+
+  /** False while its CRD is absent. */
+  serves(kind: CompanionKind): boolean {
+    return this.#companionWatches.get(kind)?.version !== undefined;
+  }
+
   allTargets(): Iterable<KubernetesObject> {
     return this.#targets.all();
   }
@@ -257,24 +272,7 @@ export class ClusterStore implements World {
   }
 
   #watchRevisions(): ResourceWatch {
-    const emit = (object: KubernetesObject | undefined): void => {
-      const policyUid = object && labelsOf(object)[POLICY_UID_LABEL];
-      if (policyUid === undefined) return;
-      this.#emit({ type: "policyRevision", namespace: object?.metadata?.namespace ?? "", policyUid });
-    };
-    const handler: WatchHandler = {
-      set: (object) => {
-        const { namespace = "", name = "" } = object.metadata ?? {};
-        const stored = slim(object);
-        this.#revisions.set(namespace, name, stored);
-        emit(stored);
-      },
-      delete: (namespace, name) => {
-        const gone = this.#revisions.get(namespace, name);
-        this.#revisions.delete(namespace, name);
-        emit(gone);
-      },
-    };
+    const handler = revisionHandler(this.#revisions, (change) => this.#emit(change));
     return this.#watch(CONTROLLER_REVISIONS, handler, `${MANAGED_BY_LABEL}=${MANAGED_BY}`);
   }
 

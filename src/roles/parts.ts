@@ -45,6 +45,7 @@ export async function createParts(config: ServeConfig, log: Logger, options: Par
       unknownNamespaceMode: "warn",
       mesh: config.mesh,
       meshVersion: config.meshVersion,
+      clusterDomain: config.clusterDomain,
       excludedNamespaces: excludedNamespaces(config.namespace),
     },
     ...(config.watchTuning && { tuning: config.watchTuning }),

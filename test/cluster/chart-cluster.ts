@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import { annotationsOf, type KubernetesObject } from "../../src/core/kubernetes.ts";
 import { type ControlPlane, startControlPlane } from "../../src/dev/control-plane/control-plane.ts";
-import { gatewayApiCrdPaths, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
+import { gatewayApiCrdPaths, istioCrdPaths, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
 import { KubernetesClient } from "../../src/k8s/client.ts";
 import { loadCluster } from "../../src/k8s/config.ts";
@@ -49,7 +49,7 @@ export class ChartCluster {
     const directory = await mkdtemp(join(tmpdir(), "fairlead-chart-"));
     await writeFile(join(directory, "audit-policy.yaml"), RIGHTS_AUDIT_POLICY);
     const cluster = await startControlPlane({
-      crdPaths: [...(await gatewayApiCrdPaths()), ...(await linkerdCrdPaths())],
+      crdPaths: [...(await gatewayApiCrdPaths()), ...(await linkerdCrdPaths()), ...(await istioCrdPaths())],
       extraApiServerArgs: [
         `--audit-policy-file=${join(directory, "audit-policy.yaml")}`,
         `--audit-log-path=${join(directory, "audit.log")}`,

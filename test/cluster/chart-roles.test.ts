@@ -150,6 +150,16 @@ describe("a release whose pods run as its Deployments say", () => {
     expect(await newest()).toBe(`web-${first}`);
   });
 
+  test("writes what Istio reads beside a Service, and takes it away", async () => {
+    const kinds = "destinationrules.networking.istio.io,virtualservices.networking.istio.io";
+    const found = async (): Promise<number> => (await release.list(`${kinds} -n shop`)).length;
+    const spec = { targetRefs: [{ kind: "Service", name: "ledger" }], mesh: "Istio", circuitBreaker: {} };
+    await release.apply(service("shop", "ledger"), policy("shop", "ledger", { ...spec, retry: { maxAttempts: 0 } }));
+    await waitFor("both objects", async () => (await found()) === 2);
+    await release.run("delete rp ledger -n shop");
+    await waitFor("both objects to go", async () => (await found()) === 0);
+  });
+
   test("generates the routes of a policy, and takes them away", async () => {
     const spec = { targetRefs: [{ kind: "Service", name: "cart" }], timeout: { request: "2s" } };
     const writes = { name: "writes", matches: [{ method: "POST" }], timeout: { request: "5s" } };

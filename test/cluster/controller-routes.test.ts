@@ -78,7 +78,7 @@ test("a route that a person attaches later is a conflict that names it, and ends
     metadata: { name: "mine", namespace: "attached" },
   };
   await session.kubectl("create -f -", { ...mine, spec: { parentRefs: [parent], rules: [{}] } });
-  await told("attached", "Conflicted", /^True RouteInTheWay: .*HTTPRoute mine/);
+  await told("attached", "Conflicted", /^True ObjectInTheWay: .*HTTPRoute mine/);
   await told("attached", "Accepted", /^True /);
   await session.kubectl(`delete ${ROUTES} -n attached mine`);
   await policies.expect("attached/p");

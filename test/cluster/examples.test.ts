@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readInput } from "../../src/cli/input.ts";
 import { reviewObjects } from "../../src/cli/review.ts";
-import { excludedNamespaces, parseMeshVersion } from "../../src/config.ts";
+import { CLUSTER_DOMAIN, excludedNamespaces, parseMeshVersion } from "../../src/config.ts";
 import type { ControlPlane } from "../../src/dev/control-plane/control-plane.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
 import type { Fairlead } from "../../src/main.ts";
@@ -140,6 +140,7 @@ function review(name: string) {
       unknownNamespaceMode: "enforce",
       mesh: undefined,
       meshVersion: parseMeshVersion(),
+      clusterDomain: CLUSTER_DOMAIN,
       excludedNamespaces: excludedNamespaces("fairlead"),
     },
     Date.now(),

@@ -3,11 +3,11 @@ import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readInput } from "../../src/cli/input.ts";
 import { type Review, reviewObjects } from "../../src/cli/review.ts";
-import { excludedNamespaces, parseMesh, parseMeshVersion, parseMode } from "../../src/config.ts";
+import { CLUSTER_DOMAIN, excludedNamespaces, parseMesh, parseMeshVersion, parseMode } from "../../src/config.ts";
 import { annotationsOf, groupOf, type KubernetesObject, labelsOf } from "../../src/core/kubernetes.ts";
-import { FAIRLEAD_GROUP, MODE_LABEL, targetKindOf } from "../../src/core/names.ts";
+import { companionKindOf, FAIRLEAD_GROUP, MODE_LABEL, targetKindOf } from "../../src/core/names.ts";
 import type { WorldDefaults } from "../../src/core/world.ts";
-import { gatewayApiCrdPaths, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
+import { gatewayApiCrdPaths, istioCrdPaths, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
 import { resourcePath } from "../../src/k8s/client.ts";
 import { Session, WARNING } from "./session.ts";
 import { FAIRLEAD_CRDS, ROOT } from "./support.ts";
@@ -42,7 +42,11 @@ function readCase(path: string, index: number): Case {
 function withPrefix(object: KubernetesObject, prefix: string): KubernetesObject {
   const renamed = JSON.parse(
     JSON.stringify(object, (key, value: unknown) =>
-      key === "namespace" && typeof value === "string" && !SHARED.has(value) ? prefix + value : value,
+      key === "namespace" && typeof value === "string" && !SHARED.has(value)
+        ? prefix + value
+        : key === "host" && typeof value === "string"
+          ? value.replace(/^([^.]+)\.(?=[^.]+\.svc\.)/, `$1.${prefix}`)
+          : value,
     ),
   ) as KubernetesObject;
   const name = object.metadata?.name ?? "";
@@ -74,7 +78,7 @@ let session: Session;
 beforeAll(async () => {
   // The experimental channel has every field that golden inputs write.
   const routes = (await gatewayApiCrdPaths()).map((path) => path.replace("/standard/", "/experimental/"));
-  const crdPaths = [...routes, ...(await linkerdCrdPaths()), FAIRLEAD_CRDS];
+  const crdPaths = [...routes, ...(await linkerdCrdPaths()), ...(await istioCrdPaths()), FAIRLEAD_CRDS];
   // Without the garbage collector, which would collect a Service whose owner is only written in the manifest.
   session = await Session.start({ controlPlane: { controllerManager: false, crdPaths } });
 });
@@ -95,6 +99,7 @@ describe.each(BY_SIZE)("Fairlead started with %s", (key, cases) => {
     const defaults: WorldDefaults = {
       ...config,
       unknownNamespaceMode: parseMode(mode ?? "enforce"),
+      clusterDomain: CLUSTER_DOMAIN,
       excludedNamespaces: excludedNamespaces("fairlead"),
     };
     const namespaces = new Set(objects.filter((object) => object.kind !== "Namespace").map(namespaceOf));
@@ -126,6 +131,10 @@ function isPolicy(object: KubernetesObject): boolean {
 
 function isTarget(object: KubernetesObject): boolean {
   return targetKindOf(groupOf(object.apiVersion ?? ""), object.kind ?? "") !== undefined;
+}
+
+function isOfHosts(object: KubernetesObject): boolean {
+  return companionKindOf(groupOf(object.apiVersion ?? ""), object.kind ?? "") !== undefined;
 }
 
 function namespaceOf(object: KubernetesObject): string {
@@ -168,7 +177,7 @@ async function optIn(golden: {
     const metadata = { ...written?.metadata, name, labels };
     await write({ apiVersion: "v1", kind: "Namespace", metadata });
   }
-  for (const object of objects) if (object.kind === "ServiceProfile") await write(object);
+  for (const object of objects) if (object.kind === "ServiceProfile" || isOfHosts(object)) await write(object);
   const targets: KubernetesObject[] = [];
   for (const object of objects) if (isTarget(object)) targets.push(await write(object));
   for (const [name, label] of modes) {

@@ -1,16 +1,17 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { parseMeshVersion } from "../../src/config.ts";
+import { CLUSTER_DOMAIN, parseMeshVersion } from "../../src/config.ts";
 import type { CompiledPolicy } from "../../src/core/intent/policy.ts";
 import { compilePolicy } from "../../src/core/intent/policy.ts";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import type { TargetKey } from "../../src/core/world.ts";
 import { type ControlPlane, startControlPlane } from "../../src/dev/control-plane/control-plane.ts";
-import { gatewayApiCrdPaths, installCrds, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
+import { gatewayApiCrdPaths, installCrds, istioCrdPaths, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
 import { KubernetesClient } from "../../src/k8s/client.ts";
 import { loadCluster } from "../../src/k8s/config.ts";
 import type { Logger } from "../../src/k8s/ports.ts";
-import { type Change, ClusterStore } from "../../src/k8s/store.ts";
+import type { Change } from "../../src/k8s/change.ts";
+import { ClusterStore } from "../../src/k8s/store.ts";
 
 const SILENT: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const OUR_CRDS = "charts/fairlead/templates/crds/resiliencepolicies.yaml";
@@ -24,7 +25,12 @@ let sequence = 0;
 beforeAll(async () => {
   controlPlane = await startControlPlane({ controllerManager: false });
   client = new KubernetesClient(await loadCluster({ kubeconfig: controlPlane.kubeconfigPath }));
-  await installCrds(controlPlane, [...(await gatewayApiCrdPaths()), ...(await linkerdCrdPaths()), OUR_CRDS]);
+  await installCrds(controlPlane, [
+    ...(await gatewayApiCrdPaths()),
+    ...(await linkerdCrdPaths()),
+    ...(await istioCrdPaths()),
+    OUR_CRDS,
+  ]);
 });
 afterEach(async () => {
   await Promise.all(stores.map((store) => store.stop()));
@@ -45,6 +51,7 @@ async function startStore(excluded: readonly string[] = []): Promise<{ store: Cl
       unknownNamespaceMode: undefined,
       mesh: undefined,
       meshVersion: parseMeshVersion("2.20"),
+      clusterDomain: CLUSTER_DOMAIN,
       excludedNamespaces: new Set(excluded),
     },
   });
@@ -238,7 +245,7 @@ describe("policies and profiles", () => {
     const { store } = await startStore();
     expect(store.synced).toBe(true);
     const states = store.watchStates();
-    expect(states).toHaveLength(7);
+    expect(states).toHaveLength(9);
     for (const state of states) expect(state).toMatchObject({ synced: true, served: true });
     for (const state of states) expect(state.stalenessMs).toBeLessThan(60_000);
   });

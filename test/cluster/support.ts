@@ -6,7 +6,7 @@ import {
   type ControlPlaneOptions,
   startControlPlane,
 } from "../../src/dev/control-plane/control-plane.ts";
-import { gatewayApiCrdPaths, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
+import { gatewayApiCrdPaths, istioCrdPaths, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
 import { localServeConfig } from "../../src/dev/local-serve-config.ts";
 import { type Fairlead, startFairlead } from "../../src/main.ts";
 import { kubeconfigOf } from "./rights.ts";
@@ -16,7 +16,12 @@ export const FAIRLEAD_CRDS = join(ROOT, "webhook-config", "crds.yaml");
 
 /** A control plane with every CRD that Fairlead knows, before its garbage collector starts. */
 export async function startClusterWithCrds(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
-  const crdPaths = [...(await gatewayApiCrdPaths()), ...(await linkerdCrdPaths()), FAIRLEAD_CRDS];
+  const crdPaths = [
+    ...(await gatewayApiCrdPaths()),
+    ...(await linkerdCrdPaths()),
+    ...(await istioCrdPaths()),
+    FAIRLEAD_CRDS,
+  ];
   return startControlPlane({ ...options, crdPaths });
 }
 

@@ -2,13 +2,13 @@ import { expect, test } from "vitest";
 import type { Action } from "../../src/core/action.ts";
 import { writeOwned } from "../../src/controller/owned-writes.ts";
 
-function refOf(name: string): Action & { readonly kind: "apply" } {
+function refOf(name: string, service = "a"): Action & { readonly kind: "apply" } {
   const ref = { group: "gateway.networking.k8s.io", resource: "httproutes", namespace: "shop", name };
-  return { kind: "apply", ref, object: {}, resourceVersion: undefined };
+  return { kind: "apply", ref, service, object: {}, resourceVersion: undefined };
 }
 
 function route(service: string, name: string): Action {
-  return { ...refOf(name), object: { spec: { parentRefs: [{ name: service }] } } };
+  return refOf(name, service);
 }
 
 function deletion(name: string): Action {

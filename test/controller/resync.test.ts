@@ -9,7 +9,7 @@ import type { TargetKey } from "../../src/core/world.ts";
 import { ApiError } from "../../src/k8s/api-error.ts";
 import type { Clock, Logger } from "../../src/k8s/ports.ts";
 import type { PolicyEvent } from "../../src/k8s/events.ts";
-import type { Change } from "../../src/k8s/store.ts";
+import type { Change } from "../../src/k8s/change.ts";
 
 const NO_TELEMETRY: Telemetry = {
   reconciled: () => {},

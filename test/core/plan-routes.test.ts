@@ -51,6 +51,7 @@ describe("planRoutes()", () => {
     expect(plan({}).actions[0]).toEqual({
       kind: "apply",
       ref: { group: "gateway.networking.k8s.io", resource: "httproutes", namespace: "iam", name: REST },
+      service: "user-service",
       object: expect.objectContaining({ kind: "HTTPRoute" }),
       resourceVersion: undefined,
     });

@@ -361,15 +361,15 @@ describe("policyStatus()", () => {
     const text = { message: "HTTPRoute web belongs to somebody else", fix: "delete it" };
     const objects = inStep(namespace("enforce"), POLICY, service());
     const refused = { findings: [finding("FL312", "spec.routes[0]", text), finding("FL313", "spec.routes[1]", text)] };
-    expect(statusOf(objects, { routes: refused })).toMatchObject({
+    expect(statusOf(objects, { owned: refused })).toMatchObject({
       Accepted:
         "AcceptedWithWarnings: The policy can be applied, with 1 warning:\nFL313 spec.routes[1]: HTTPRoute web belongs to somebody else; delete it",
-      Ready: "not RoutesRefused: spec.routes[0]: HTTPRoute web belongs to somebody else; delete it",
+      Ready: "not ObjectsRefused: spec.routes[0]: HTTPRoute web belongs to somebody else; delete it",
     });
     expect(
-      statusOf(objects, { routes: { findings: [], pending: 2 }, status: { currentRevision: "old" } }),
+      statusOf(objects, { owned: { findings: [], pending: 2 }, status: { currentRevision: "old" } }),
     ).toMatchObject({
-      Ready: "not RoutesUpdating: 2 generated routes still to be written",
+      Ready: "not ObjectsUpdating: 2 generated objects still to be written",
       currentRevision: "old",
     });
   });

@@ -3,7 +3,14 @@ import { basename, dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { readInput } from "../../src/cli/input.ts";
 import { type Review, reviewObjects } from "../../src/cli/review.ts";
-import { DEFAULT_NAMESPACE, excludedNamespaces, parseMesh, parseMeshVersion, parseMode } from "../../src/config.ts";
+import {
+  CLUSTER_DOMAIN,
+  DEFAULT_NAMESPACE,
+  excludedNamespaces,
+  parseMesh,
+  parseMeshVersion,
+  parseMode,
+} from "../../src/config.ts";
 import { FINDINGS } from "../../src/core/findings.ts";
 import { WARNING_LENGTH_MAX, WARNINGS_MAX } from "../../src/core/limits.ts";
 import { NOW_MS } from "./worlds.ts";
@@ -33,6 +40,7 @@ function reviewCase(folder: string): readonly Review[] {
       unknownNamespaceMode: parseMode(flags.mode ?? "enforce"),
       mesh: flags.mesh === undefined ? undefined : parseMesh(flags.mesh),
       meshVersion: parseMeshVersion(flags.meshVersion),
+      clusterDomain: CLUSTER_DOMAIN,
       excludedNamespaces: excludedNamespaces(DEFAULT_NAMESPACE),
     },
     NOW_MS,

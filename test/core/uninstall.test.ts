@@ -113,6 +113,8 @@ describe("generated objects", () => {
     for (const [apiVersion, kind] of [
       ["gateway.networking.k8s.io/v1", "HTTPRoute"],
       ["policy.linkerd.io/v1beta3", "HTTPRoute"],
+      ["networking.istio.io/v1", "VirtualService"],
+      ["networking.istio.io/v1beta1", "DestinationRule"],
       ["apps/v1", "ControllerRevision"],
     ] as const) {
       const steps = stepsOf([object(`${apiVersion} ${kind}`, { ...IAM, ...metadata })]);
@@ -218,6 +220,8 @@ test("what would inject again goes first, then finalizers, then what is on peopl
     "HTTPRoute",
     "HTTPRoute",
     "GRPCRoute",
+    "VirtualService",
+    "DestinationRule",
     "ControllerRevision",
     "Lease",
     "Secret",

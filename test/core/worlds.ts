@@ -25,6 +25,7 @@ export const DEFAULTS: WorldDefaults = {
   unknownNamespaceMode: "enforce",
   mesh: undefined,
   meshVersion: meshVersion("2.20"),
+  clusterDomain: "cluster.local",
   excludedNamespaces: new Set(["kube-system"]),
 };
 

@@ -69,6 +69,9 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- with .Values.meshVersion }}
 - --mesh-version={{ . }}
 {{- end }}
+{{- with .Values.clusterDomain }}
+- --cluster-domain={{ . }}
+{{- end }}
 {{- end }}
 
 {{/* Image, probes and rights of the container, which both roles share. */}}

@@ -46,8 +46,9 @@ export const circuitBreaker = z
         0,
         100,
         "The largest part of the endpoints that may be shut out at once, in percent, 0 to 100. Istio only, and worth " +
-          "setting there: its own default of 10 percent never ejects below ten endpoints. Linkerd has no such limit, " +
-          "so there the field only gives a warning. Example: 50.",
+          "setting there where not every endpoint may go: absent means 100, like Linkerd, because Istio's own default of 10 " +
+          "percent never ejects below ten endpoints. Linkerd has no such limit, so there the field only gives a warning. " +
+          "Example: 50.",
       ),
     ),
   })

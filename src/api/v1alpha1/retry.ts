@@ -44,8 +44,8 @@ const retryFields = z.strictObject({
   maxAttempts: integer(
     0,
     10,
-    "How many times a request is tried again after the first try, 0 to 10. Required. 0 writes no retry setting: retry " +
-      "annotations that people wrote stay, with a warning. On Linkerd retry.linkerd.io/limit, on Istio attempts. " +
+    "How many times a request is tried again after the first try, 0 to 10. Required. 0 means none. On Linkerd it writes no " +
+      "retry setting, and retry annotations that people wrote stay, with a warning. On Linkerd retry.linkerd.io/limit, on Istio attempts. " +
       "Example: 2.",
   ),
   statusCodes: z.exactOptional(

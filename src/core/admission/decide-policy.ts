@@ -1,3 +1,4 @@
+import { companionFindings } from "../companions/wanted.ts";
 import { type Finding, finding } from "../finding.ts";
 import { compilePolicy, type CompiledPolicy } from "../intent/policy.ts";
 import type { KubernetesObject } from "../kubernetes.ts";
@@ -30,6 +31,7 @@ function inTheWorld(policy: CompiledPolicy, world: World): readonly Finding[] {
     ...targets.flatMap((target) => targetFindings({ target, policy, mesh }, world)),
     ...conflicts(policy, targets, world),
     ...generatedRoutes(policy, world, POLICY_TARGETS_CHECKED_MAX).findings,
+    ...companionFindings(policy, world, POLICY_TARGETS_CHECKED_MAX),
   ];
 }
 

@@ -156,7 +156,7 @@ export function wantedGroups(target: TargetContext, namespaceMesh: MeshCompiler)
   const findings: Finding[] = [];
   for (const mesh of new Set(sections.map(([, policy]) => meshOfPolicy(policy.spec, namespaceMesh)))) {
     const { eligible, findings: obstacles } = mesh.eligibility(target);
-    findings.push(...obstacles);
+    findings.push(...obstacles.map(tolerated));
     for (const [section, policy] of sections) {
       if (meshOfPolicy(policy.spec, namespaceMesh) !== mesh) continue;
       const isMoved = section === "retry" && leavesService(policy.intent.retry, winners.routes?.intent.routes);
@@ -170,6 +170,17 @@ export function wantedGroups(target: TargetContext, namespaceMesh: MeshCompiler)
   if (labelsOf(object)[INJECT_LABEL] === "disabled") return { groups: [], compiled, findings: [] };
   const owned = ownedByController(object);
   return owned === undefined ? { groups, compiled, findings } : { groups: [], compiled, findings: [owned] };
+}
+
+/** What keeps a mesh from acting refuses a policy and never the write of a target, which may have been there before. */
+function tolerated(obstacle: Finding): Finding {
+  return obstacle.severity === "deny" ? { ...obstacle, severity: "warn" } : obstacle;
+}
+
+/** Whether nothing is written for a Service, neither on it nor beside it: it opted out, is another tool's, or goes. */
+export function isLeftAlone(object: KubernetesObject): boolean {
+  if (labelsOf(object)[INJECT_LABEL] === "disabled" || object.metadata?.deletionTimestamp) return true;
+  return ownedByController(object) !== undefined;
 }
 
 export function ownedByController(object: KubernetesObject): Finding | undefined {

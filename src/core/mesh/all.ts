@@ -1,6 +1,6 @@
 import type { MeshName } from "../names.ts";
 import type { NamespaceInfo, WorldDefaults } from "../world.ts";
-import { istio } from "./istio.ts";
+import { istio } from "./istio/istio.ts";
 import { linkerd } from "./linkerd/linkerd.ts";
 import type { MeshCompiler } from "./mesh.ts";
 import type { MeshVersion } from "./version.ts";

@@ -3,6 +3,7 @@ import type { Intent, Section } from "../intent/intent.ts";
 import type { KubernetesObject, StringMap } from "../kubernetes.ts";
 import type { MeshName, TargetKind } from "../names.ts";
 import type { NamespaceInfo, TargetKey, World } from "../world.ts";
+import type { Companion, HostIntent } from "./companion.ts";
 import type { MeshVersion } from "./version.ts";
 
 /**
@@ -64,8 +65,14 @@ export interface InForce {
 /** One mesh. Adding one is one file and one line in all.ts. */
 export interface MeshCompiler {
   readonly name: MeshName;
+  /** Where a target carries its settings: in annotations of its own, or in companions. */
+  readonly settingsStand: "on the target" | "beside it";
   /** Neutral intent to annotations for one kind of target. */
   compile(intent: Intent, kind: TargetKind, version: MeshVersion): CompiledSettings;
+  /** The objects beside a Service that carry what cannot stand on it, in any order; none where the mesh needs none. */
+  companions(host: HostIntent): readonly Companion[];
+  /** What other objects mean for a companion. One that denies keeps it from being written. */
+  rivals(companion: Companion, service: TargetContext): readonly Finding[];
   eligibility(target: TargetContext): Eligibility;
   /** The ports of a Service on which the mesh would act on a route, in the order of the Service. */
   httpPorts(target: TargetContext): readonly number[];

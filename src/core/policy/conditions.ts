@@ -2,7 +2,7 @@ import { warningTexts } from "../admission/text.ts";
 import { ERROR_LENGTH_MAX, NAMES_SHOWN_MAX } from "../limits.ts";
 import type { TargetKey } from "../world.ts";
 import { bounded, count, type Judgement, nameTargets, oneLine } from "./condition-text.ts";
-import { type PolicyFacts, ROUTE_CONFLICTS } from "./facts.ts";
+import { type PolicyFacts, OBJECT_CONFLICTS } from "./facts.ts";
 import { ready, READY_REASONS } from "./ready.ts";
 
 /** Every reason that a condition can have; docs/policy.md explains each. */
@@ -11,7 +11,7 @@ export const REASONS = {
   Ready: READY_REASONS,
   Failed: ["NoFailures", "WriteFailed"],
   TargetServiceNotFound: ["TargetsFound", "TargetsMissing", "NotAccepted"],
-  Conflicted: ["NoConflicts", "AnotherPolicyFirst", "RouteInTheWay", "NotAccepted"],
+  Conflicted: ["NoConflicts", "AnotherPolicyFirst", "ObjectInTheWay", "NotAccepted"],
 } as const;
 
 export type ConditionType = keyof typeof REASONS;
@@ -33,12 +33,12 @@ const NOT_LOOKED_AT = {
 } as const;
 
 /** The judgement of admission, and its warnings: tools that apply manifests show them to nobody. */
-function accepted({ accepted, denial, findings, routes }: PolicyFacts): ReturnType<Judge<"Accepted">> {
+function accepted({ accepted, denial, findings, owned }: PolicyFacts): ReturnType<Judge<"Accepted">> {
   if (!accepted) {
     const own = findings.some((item) => item.severity === "deny" && /^FL[12]/.test(item.code));
     return { holds: false, reason: own ? "InvalidSpec" : "NotSupported", message: denial };
   }
-  const all = new Map([...findings, ...routes.findings].map((item) => [item.code + item.path + item.message, item]));
+  const all = new Map([...findings, ...owned.findings].map((item) => [item.code + item.path + item.message, item]));
   const warnings = [...all.values()].filter((item) => item.severity === "warn");
   if (warnings.length === 0) return { holds: true, reason: "Accepted", message: "The policy can be applied" };
   const head = `The policy can be applied, with ${count(warnings.length, "warning")}:`;
@@ -80,8 +80,10 @@ function targetNotFound({ readable, targets, namespace }: PolicyFacts): ReturnTy
 function conflicted(facts: PolicyFacts): ReturnType<Judge<"Conflicted">> {
   const { readable, accepted, targets } = facts;
   if (readable === undefined || !accepted) return NOT_LOOKED_AT;
-  const route = [...facts.routes.findings, ...facts.findings].find((item) => ROUTE_CONFLICTS.has(item.code));
-  if (route !== undefined) return { holds: true, reason: "RouteInTheWay", message: `${route.message}; ${route.fix}` };
+  const inTheWay = [...facts.owned.findings, ...facts.findings].find((item) => OBJECT_CONFLICTS.has(item.code));
+  if (inTheWay !== undefined) {
+    return { holds: true, reason: "ObjectInTheWay", message: `${inTheWay.message}; ${inTheWay.fix}` };
+  }
   const conflicts = new Map<string, { section: string; winner: string; keys: TargetKey[] }>();
   for (const { key, lost } of targets) {
     for (const { section, winner } of lost) {

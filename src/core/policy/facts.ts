@@ -10,11 +10,11 @@ import { recordedOn } from "./recorded.ts";
 import { type TargetFact, targetFacts } from "./target-facts.ts";
 import { targetOfText, targetText } from "./targets.ts";
 
-/** What the generator of routes makes of `spec.routes`. */
-export interface RouteFacts {
-  /** Those that deny keep a route from being written; the others are warnings. */
+/** How far the objects are that carry settings beside the targets: generated routes and companions. */
+export interface OwnedFacts {
+  /** Those that deny keep an object from being written; the others are warnings. */
   readonly findings: readonly Finding[];
-  /** Generated routes that are still to be written or deleted. */
+  /** Objects that are still to be written or deleted. */
   readonly pending?: number;
 }
 
@@ -24,8 +24,8 @@ export interface StatusInput {
   readonly world: World;
   /** Errors of the last write, by the text of the target; those of targets of other policies are passed over. */
   readonly failures: ReadonlyMap<string, string>;
-  readonly routes?: RouteFacts;
-  /** What of the policy's own objects (stored revisions, generated routes) could not be written. */
+  readonly owned?: OwnedFacts;
+  /** What of the policy's own objects (stored revisions, generated routes, companions) could not be written. */
   readonly problem?: string;
   /** As in {@link FactsInput}. */
   readonly outOfStep?: ReadonlySet<string>;
@@ -51,20 +51,20 @@ export interface PolicyFacts {
   readonly targets: readonly TargetFact[];
   /** By the text of the target. */
   readonly failures: readonly { readonly key: TargetKey; readonly error: string }[];
-  readonly routes: RouteFacts;
+  readonly owned: OwnedFacts;
   readonly problem: string | undefined;
 }
 
 /**
- * Routes of people beside generated ones, and names that are taken. A policy is refused for them when it is written;
+ * Objects of people where Fairlead would generate one, and names that are taken. A policy is refused for them when it is written;
  * of one that was there before they tell that it is in conflict, not that it is wrong.
  */
-export const ROUTE_CONFLICTS: ReadonlySet<FindingCode> = new Set(["FL315", "FL318"]);
+export const OBJECT_CONFLICTS: ReadonlySet<FindingCode> = new Set(["FL315", "FL318", "FL320"]);
 
-const NO_ROUTES: RouteFacts = Object.freeze({ findings: Object.freeze([]) });
+const NOTHING_OWNED: OwnedFacts = Object.freeze({ findings: Object.freeze([]) });
 
 export function factsOf(input: StatusInput): PolicyFacts {
-  const { policy, world, outOfStep, routes = NO_ROUTES } = input;
+  const { policy, world, outOfStep, owned = NOTHING_OWNED } = input;
   const { namespace = "default", name = "" } = policy.metadata ?? {};
   const { readable } = compilePolicy(policy);
   const { mode } = modeOf(namespace, world);
@@ -89,14 +89,14 @@ export function factsOf(input: StatusInput): PolicyFacts {
     namespace,
     excluded: world.defaults.excludedNamespaces.has(namespace),
     mode,
-    accepted: !verdict.findings.some((item) => item.severity === "deny" && !ROUTE_CONFLICTS.has(item.code)),
+    accepted: !verdict.findings.some((item) => item.severity === "deny" && !OBJECT_CONFLICTS.has(item.code)),
     findings: verdict.findings.filter((item) => targetsKnown || item.code !== "FL302"),
     denial: verdict.message,
     readable,
     targetsKnown,
     targets,
     failures: failuresOf(input, targets),
-    routes,
+    owned,
     problem: input.problem,
   };
 }

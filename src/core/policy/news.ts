@@ -34,6 +34,21 @@ export function statusNews(before: KubernetesObject, after: KubernetesObject): r
   });
 }
 
+/** The end of a deletion that waited for the targets. */
+export function cleanUpNews(gaveUp: boolean): StatusNews {
+  if (!gaveUp) {
+    const message = "Every target is without the settings of this policy";
+    return { type: "Normal", reason: "Cleaned", message };
+  }
+  return {
+    type: "Warning",
+    reason: "CleanUpGivenUp",
+    message:
+      "Some targets still carry settings of this policy and could not be written; they are cleaned when they " +
+      "can be, see the log or kubectl get services -l fairlead.dev/revision",
+  };
+}
+
 function statusOf(object: KubernetesObject): Readonly<Record<string, unknown>> {
   const { status } = object as KubernetesObject & { readonly status?: unknown };
   return isRecord(status) ? status : {};

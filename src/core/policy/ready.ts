@@ -13,8 +13,8 @@ export const READY_REASONS = [
   "TargetsUpdating",
   "TargetsNotEligible",
   "TargetsMissing",
-  "RoutesRefused",
-  "RoutesUpdating",
+  "ObjectsRefused",
+  "ObjectsUpdating",
   "AnotherPolicyFirst",
   "InjectionDisabled",
   "AllTargetsUpdated",
@@ -24,7 +24,7 @@ type Ready = Judgement<(typeof READY_REASONS)[number]>;
 
 /** Every target that is to have the policy has it, in the revision of now. */
 export function ready(facts: PolicyFacts): Ready {
-  return notInForce(facts) ?? targetsInTheWay(facts) ?? routesInTheWay(facts) ?? allInStep(facts);
+  return notInForce(facts) ?? targetsInTheWay(facts) ?? objectsInTheWay(facts) ?? allInStep(facts);
 }
 
 function no(reason: Ready["reason"], message: string): Ready {
@@ -77,15 +77,15 @@ function targetsInTheWay(facts: PolicyFacts): Ready | undefined {
   return undefined;
 }
 
-function routesInTheWay({ routes }: PolicyFacts): Ready | undefined {
-  const refused = routes.findings.filter((item) => item.severity === "deny");
+function objectsInTheWay({ owned }: PolicyFacts): Ready | undefined {
+  const refused = owned.findings.filter((item) => item.severity === "deny");
   const [first] = refused;
   if (first !== undefined) {
     const more = refused.length > 1 ? `; ${refused.length - 1} more` : "";
-    return no("RoutesRefused", oneLine(`${first.path}: ${first.message}; ${first.fix}${more}`));
+    return no("ObjectsRefused", oneLine(`${first.path}: ${first.message}; ${first.fix}${more}`));
   }
-  const pending = routes.pending ?? 0;
-  return pending > 0 ? no("RoutesUpdating", `${count(pending, "generated route")} still to be written`) : undefined;
+  const pending = owned.pending ?? 0;
+  return pending > 0 ? no("ObjectsUpdating", `${count(pending, "generated object")} still to be written`) : undefined;
 }
 
 /** Nothing is left to do; but somebody may have decided that no target gets anything from this policy. */

@@ -68,14 +68,18 @@ function statusWithoutTime(input: StatusInput, before: ResiliencePolicyStatus): 
 }
 
 function targetFields(facts: PolicyFacts): ResiliencePolicyStatus {
-  const { targets, targetsKnown } = facts;
+  const { targets, targetsKnown, readable, owned } = facts;
   if (!targetsKnown) return {};
+  const isWritten = (owned.pending ?? 0) === 0 && owned.findings.every(({ severity }) => severity !== "deny");
+  const besides = isWritten ? readable?.revision : undefined;
   return {
     targets: shortText(facts),
     targetCount: targets.length,
     appliedCount: targets.filter(({ state }) => state === "current").length,
     appliedToServices: targets
-      .flatMap(({ key, revision }) => (revision === undefined ? [] : [{ name: key.name, revision }]))
+      .flatMap(({ key, beside, revision = beside && besides }) =>
+        revision === undefined ? [] : [{ name: key.name, revision }],
+      )
       .slice(0, APPLIED_SERVICES_MAX),
   };
 }
@@ -87,7 +91,7 @@ function revisionFields({ accepted, readable, mode, ...facts }: PolicyFacts, bef
   const settled =
     facts.targets.some(({ state }) => state === "current") &&
     facts.targets.every(({ state }) => state !== "updating") &&
-    (facts.routes.pending ?? 0) === 0;
+    (facts.owned.pending ?? 0) === 0;
   const current = accepted && injects && settled ? update : before.currentRevision;
   return {
     ...(current !== undefined && { currentRevision: current }),

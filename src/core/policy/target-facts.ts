@@ -27,6 +27,8 @@ export interface TargetFact {
   readonly obstacle?: string;
   /** By the record, where it names this policy; that of an earlier state while the target is updating. */
   readonly revision?: string;
+  /** There is no record, because the settings stand in companions: how far these are is told apart. */
+  readonly beside?: true;
   /** Sections that another policy decides here. */
   readonly lost: readonly { readonly section: Section; readonly winner: string }[];
 }
@@ -93,7 +95,7 @@ interface InStep {
   readonly has: boolean;
 }
 
-function stateInStep({ input, target, precedence, has }: InStep): Pick<TargetFact, "state" | "obstacle"> {
+function stateInStep({ input, target, precedence, has }: InStep): Pick<TargetFact, "state" | "obstacle" | "beside"> {
   const { policy, world } = input;
   const { key, kind, object } = target;
   if (!Object.values(precedence.winners).includes(policy)) return { state: "elsewhere" };
@@ -101,9 +103,11 @@ function stateInStep({ input, target, precedence, has }: InStep): Pick<TargetFac
   const namespace = world.namespace(policy.namespace);
   const context: TargetContext = { key, kind, object, namespace, version: world.defaults.meshVersion, world };
   const namespaceMesh = meshOf(namespace, world.defaults);
-  const { eligible, findings } = meshOfPolicy(policy.spec, namespaceMesh).eligibility(context);
+  const mesh = meshOfPolicy(policy.spec, namespaceMesh);
+  const { eligible, findings } = mesh.eligibility(context);
   const obstacle = ownedByController(object) ?? (eligible ? undefined : findings[0]);
   if (obstacle !== undefined) return ineligible(obstacle);
+  if (mesh.settingsStand === "beside it") return { state: "current", beside: true };
   if (has) return { state: "current" };
   // Nothing of ours is there: people wrote all of it already, the policy asks for absence, or there is no room.
   const noRoom = inject(context, namespaceMesh, object).findings.find((item) => item.code === "FL506");

@@ -1,53 +1,12 @@
 import { type Finding, finding } from "../finding.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";
 import { resolvePrecedence } from "../intent/precedence.ts";
-import { groupOf, type KubernetesObject, labelsOf, type Route } from "../kubernetes.ts";
+import { groupOf } from "../kubernetes.ts";
 import { meshOf, meshOfPolicy } from "../mesh/all.ts";
-import { serviceParents } from "../mesh/linkerd/eligibility.ts";
 import type { TargetContext } from "../mesh/mesh.ts";
-import { MANAGED_BY, MANAGED_BY_LABEL, POLICY_UID_LABEL, SERVICE_KIND } from "../names.ts";
+import { SERVICE_KIND } from "../names.ts";
 import type { TargetKey, World } from "../world.ts";
-
-/** A Service that a route names as its parent. */
-interface ServiceParent {
-  readonly namespace: string;
-  readonly name: string;
-  /** Undefined: every port. */
-  readonly port: number | undefined;
-}
-
-/** One route that people wrote and that is attached to a Service. */
-export interface AttachedRoute {
-  readonly object: KubernetesObject;
-  readonly port: number | undefined;
-}
-
-/** Whether Fairlead made the route, for whatever policy. */
-export function isGenerated(route: KubernetesObject): boolean {
-  const labels = labelsOf(route);
-  return labels[MANAGED_BY_LABEL] === MANAGED_BY && labels[POLICY_UID_LABEL] !== undefined;
-}
-
-/** The Services that a route is attached to. */
-function parentsOf(route: KubernetesObject): readonly ServiceParent[] {
-  const own = route.metadata?.namespace ?? "";
-  return serviceParents(route as Route).map(({ namespace = own, name, port }) => ({ namespace, name, port }));
-}
-
-/** The routes of people in a namespace, by the name of the Service there that they are attached to. */
-export function peoplesRoutes(namespace: string, world: World): ReadonlyMap<string, readonly AttachedRoute[]> {
-  const byService = new Map<string, AttachedRoute[]>();
-  for (const object of world.targetsIn(namespace)) {
-    if (object.kind === SERVICE_KIND.kind || isGenerated(object) || object.metadata?.deletionTimestamp) continue;
-    for (const parent of parentsOf(object)) {
-      if (parent.namespace !== namespace) continue;
-      const routes = byService.get(parent.name) ?? [];
-      routes.push({ object, port: parent.port });
-      byService.set(parent.name, routes);
-    }
-  }
-  return byService;
-}
+import { type AttachedRoute, isGenerated, parentsOf } from "./people.ts";
 
 /** For whoever writes a route to a Service whose routes a policy generates. */
 export function besideGenerated({ object, key, namespace, world }: TargetContext): readonly Finding[] {

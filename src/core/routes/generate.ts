@@ -1,19 +1,20 @@
 import { API_VERSION } from "../../api/envelope.ts";
 import { RESILIENCE_POLICY_KIND } from "../../api/v1alpha1/resilience-policy.ts";
-import { ownedByController } from "../admission/inject.ts";
+import { isLeftAlone } from "../admission/inject.ts";
 import { compareStrings, type Finding, finding, sortFindings } from "../finding.ts";
 import type { RouteIntent, RouteMatchIntent } from "../intent/intent.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";
 import { revisionOf } from "../intent/revision.ts";
 import { canonicalRoutes } from "../intent/routes.ts";
-import { type KubernetesObject, labelsOf, recordsIn, type Service, type StringMap } from "../kubernetes.ts";
+import { type KubernetesObject, recordsIn, type Service, type StringMap } from "../kubernetes.ts";
 import { meshOf, meshOfPolicy } from "../mesh/all.ts";
-import { CORE_GROUP, GATEWAY_HTTP_ROUTE, GENERATED_ANNOTATION, INJECT_LABEL, SERVICE_KIND } from "../names.ts";
+import { CORE_GROUP, GATEWAY_HTTP_ROUTE, GENERATED_ANNOTATION, SERVICE_KIND } from "../names.ts";
 import { controllerReference, ownedLabels } from "../policy/owned.ts";
 import { precedenceWith, targetsOf } from "../policy/targets.ts";
 import type { TargetKey, World } from "../world.ts";
-import { type AttachedRoute, contextOf, foreignRoute, isGenerated, peoplesRoutes } from "./attached.ts";
+import { contextOf, foreignRoute } from "./attached.ts";
 import { type RouteIdentity, routeNames } from "./names.ts";
+import { type AttachedRoute, isGenerated, peoplesRoutes } from "./people.ts";
 import { routeSettings, type ServiceInput } from "./settings.ts";
 
 /** One HTTPRoute of the Gateway API that a policy needs. */
@@ -78,9 +79,9 @@ function draftsFor(
 ): { readonly drafts: readonly Draft[]; readonly findings: readonly Finding[] } {
   const { policy, service, mesh } = input;
   const { object, key } = service;
-  const isLeft = labelsOf(object)[INJECT_LABEL] === "disabled" || ownedByController(object) !== undefined;
-  if (isLeft || object.metadata?.deletionTimestamp || !mesh.eligibility(service).eligible) return NO_DRAFTS;
+  if (isLeftAlone(object) || !mesh.eligibility(service).eligible) return NO_DRAFTS;
   const ports = mesh.httpPorts(service);
+  if (ports.length === 0) return NO_DRAFTS;
   const conflicts = attached.filter(({ port }) => port === undefined || ports.includes(port));
   if (conflicts.length > 0) return { drafts: [], findings: conflicts.map((route) => foreignRoute(key.name, route)) };
   const settings = routeSettings(input);

@@ -1,5 +1,6 @@
 import { OBJECT_NAME_LENGTH_MAX } from "../limits.ts";
 import { revisionOf } from "../intent/revision.ts";
+import { REST_ENTRY } from "../names.ts";
 
 /** What tells generated routes of one policy apart. */
 export interface RouteIdentity {
@@ -11,8 +12,6 @@ export interface RouteIdentity {
   readonly port: number | undefined;
 }
 
-/** No entry can have a name that people would take for it by chance; where one does, both names get a hash. */
-const REST = "fairlead-rest";
 /** Hexadecimal digits: 32 bits, for a handful of names that are too long or read alike. */
 const HASH_LENGTH = 8;
 
@@ -32,6 +31,6 @@ export function routeNames(identities: readonly RouteIdentity[]): readonly strin
   });
 }
 
-function plainName({ policy, service, entry = REST, port }: RouteIdentity): string {
+function plainName({ policy, service, entry = REST_ENTRY, port }: RouteIdentity): string {
   return [policy, service, entry, ...(port === undefined ? [] : [port])].join("-");
 }

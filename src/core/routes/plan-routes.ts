@@ -1,15 +1,16 @@
 import { isRecord } from "../../api/problem.ts";
-import type { Action, ApplyAction, DeleteAction, ObjectRef } from "../action.ts";
+import type { ApplyAction, DeleteAction, ObjectRef } from "../action.ts";
 import { modeOf } from "../admission/mode.ts";
 import { compareStrings, type Finding, finding } from "../finding.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";
 import { canonicalJson } from "../intent/revision.ts";
-import { annotationsOf, groupOf, type KubernetesObject, labelsOf, type StringMap } from "../kubernetes.ts";
+import { groupOf, type KubernetesObject } from "../kubernetes.ts";
 import { GATEWAY_HTTP_ROUTE } from "../names.ts";
-import { isOwnedBy } from "../policy/owned.ts";
+import { hasAllOf } from "../policy/in-line.ts";
+import { isOwnedBy, NOTHING_OWNED, type OwnedPlan } from "../policy/owned.ts";
 import type { World } from "../world.ts";
-import { isGenerated } from "./attached.ts";
 import { type GeneratedRoute, type GeneratedRoutes, generatedRoutes } from "./generate.ts";
+import { isGenerated } from "./people.ts";
 
 export interface RoutesInput {
   /** As stored. */
@@ -21,32 +22,27 @@ export interface RoutesInput {
   readonly world: World;
 }
 
-export interface RoutePlan {
-  /**
-   * To be done one after the other, and no further than to the first that fails: the route that takes the rest comes
-   * before every other and goes after it, so that no request ever finds routes and fits none.
-   */
-  readonly actions: readonly Action[];
-  readonly findings: readonly Finding[];
-}
-
-const NOTHING: RoutePlan = Object.freeze({ actions: Object.freeze([]), findings: Object.freeze([]) });
 const NO_ROUTES: GeneratedRoutes = Object.freeze({ desired: Object.freeze([]), findings: Object.freeze([]) });
 
-/** What brings the generated routes of one policy in line; nothing where they are. */
-export function planRoutes(input: RoutesInput): RoutePlan {
+/**
+ * What brings the generated routes of one policy in line; nothing where they are. The route that takes the rest comes
+ * before every other and goes after it, so that no request ever finds routes and fits none.
+ */
+export function planRoutes(input: RoutesInput): OwnedPlan {
   const { policy, compiled, live, world } = input;
   const { namespace = "default", deletionTimestamp, uid } = policy.metadata ?? {};
   const { mode } = modeOf(namespace, world);
   // Audit touches nothing, and leaves what is there (docs/policy.md, Modes and scope).
-  if (!uid || mode === "audit" || world.defaults.excludedNamespaces.has(namespace)) return NOTHING;
+  if (!uid || mode === "audit" || world.defaults.excludedNamespaces.has(namespace)) return NOTHING_OWNED;
   // What an unreadable policy had asked for stays until it says something else.
-  if (compiled === undefined && !deletionTimestamp) return NOTHING;
-  if (compiled !== undefined && compiled.uid !== uid) return NOTHING;
+  if (compiled === undefined && !deletionTimestamp) return NOTHING_OWNED;
+  if (compiled !== undefined && compiled.uid !== uid) return NOTHING_OWNED;
   const isWanted = compiled !== undefined && !deletionTimestamp && mode !== undefined;
   const { desired, findings } = isWanted ? generatedRoutes(compiled, world) : NO_ROUTES;
   if (live === undefined) {
-    return desired.length === 0 ? { ...NOTHING, findings } : { actions: [], findings: [...findings, notServed()] };
+    return desired.length === 0
+      ? { ...NOTHING_OWNED, findings }
+      : { actions: [], findings: [...findings, notServed()] };
   }
   const byName = new Map(live.filter(isHttpRoute).map((route) => [nameOf(route), route]));
   const isInTheWay = (route: KubernetesObject | undefined): boolean =>
@@ -58,7 +54,7 @@ export function planRoutes(input: RoutesInput): RoutePlan {
   const applies = desired
     .filter(({ target }) => !waiting.has(target.name))
     .sort(restFirst)
-    .flatMap(({ object }) => applyAction(object, byName.get(nameOf(object))));
+    .flatMap((route) => applyAction(route, byName.get(nameOf(route.object))));
   const wanted = new Set(desired.map(({ object }) => nameOf(object)));
   const deletes = [...byName.values()]
     .filter((route) => !isInTheWay(route) && !wanted.has(nameOf(route)))
@@ -99,9 +95,10 @@ function takesTheRest(route: KubernetesObject): boolean {
 
 const REST = { path: { type: "PathPrefix", value: "/" } };
 
-function applyAction(object: KubernetesObject, live: KubernetesObject | undefined): readonly ApplyAction[] {
+function applyAction({ object, target }: GeneratedRoute, live: KubernetesObject | undefined): readonly ApplyAction[] {
   if (live !== undefined && isInLine(live, object)) return [];
-  return [{ kind: "apply", ref: refOf(object), object, resourceVersion: live?.metadata?.resourceVersion }];
+  const { resourceVersion } = live?.metadata ?? {};
+  return [{ kind: "apply", ref: refOf(object), service: target.name, object, resourceVersion }];
 }
 
 function deleteAction(route: KubernetesObject): DeleteAction {
@@ -118,33 +115,9 @@ function nameOf({ metadata }: KubernetesObject): string {
   return metadata?.name ?? "";
 }
 
-/**
- * Whether the live route has all that is wanted. What the API server or people added beside it does not count, but for
- * the matches, where more means other requests. A setting that is no longer wanted shows in the hash.
- */
+/** More matches than wanted would mean other requests. */
 function isInLine(live: KubernetesObject, wanted: KubernetesObject): boolean {
-  return (
-    hasAll(labelsOf(live), labelsOf(wanted)) &&
-    hasAll(annotationsOf(live), annotationsOf(wanted)) &&
-    contains(live.spec, wanted.spec) &&
-    canonicalJson(matchesOf(live.spec)) === canonicalJson(matchesOf(wanted.spec))
-  );
-}
-
-function hasAll(found: StringMap, wanted: StringMap): boolean {
-  return Object.keys(wanted).every((key) => found[key] === wanted[key]);
-}
-
-function contains(found: unknown, wanted: unknown): boolean {
-  if (Array.isArray(wanted)) {
-    return (
-      Array.isArray(found) &&
-      found.length === wanted.length &&
-      wanted.every((item, index) => contains(found[index], item))
-    );
-  }
-  if (!isRecord(wanted)) return found === wanted;
-  return isRecord(found) && Object.keys(wanted).every((key) => contains(found[key], wanted[key]));
+  return hasAllOf(live, wanted) && canonicalJson(matchesOf(live.spec)) === canonicalJson(matchesOf(wanted.spec));
 }
 
 /** Of every rule; ours have one rule each. */

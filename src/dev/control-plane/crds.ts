@@ -35,9 +35,18 @@ async function downloadModule(): Promise<string> {
 }
 
 /** Our own minimal CRDs that stand for Linkerd's HTTPRoute and ServiceProfile. */
-export async function linkerdCrdPaths(): Promise<string[]> {
+export function linkerdCrdPaths(): Promise<string[]> {
+  return fixtures("linkerd-");
+}
+
+/** Our own minimal CRDs that stand for Istio's VirtualService and DestinationRule. */
+export function istioCrdPaths(): Promise<string[]> {
+  return fixtures("istio-");
+}
+
+async function fixtures(prefix: string): Promise<string[]> {
   const names = await readdir(FIXTURE_DIRECTORY);
-  return names.filter((name) => name.startsWith("linkerd-")).map((name) => join(FIXTURE_DIRECTORY, name));
+  return names.filter((name) => name.startsWith(prefix)).map((name) => join(FIXTURE_DIRECTORY, name));
 }
 
 interface KubectlRunner {

@@ -31,7 +31,11 @@ const GROUPS: Readonly<Record<LinkerdGroup, string | undefined>> = {
 /** Linkerd: settings are annotations on the target itself. */
 export const linkerd: MeshCompiler = {
   name: "Linkerd",
+  settingsStand: "on the target",
   compile: (intent, kind, version) => compileForLinkerd(intent, kind, version.linkerd),
+  // Annotations carry all but the entries of routes, which are HTTPRoutes (core/routes).
+  companions: () => [],
+  rivals: () => [],
   eligibility: linkerdEligibility,
   httpPorts,
   shadows: shadowingProfiles,

@@ -1,0 +1,162 @@
+import type { ApplyAction, DeleteAction, ObjectRef } from "../action.ts";
+import { candidates } from "../admission/candidates.ts";
+import { modeOf } from "../admission/mode.ts";
+import { planTarget } from "../admission/plan.ts";
+import { type Finding, finding, sortFindings } from "../finding.ts";
+import type { CompiledPolicy } from "../intent/policy.ts";
+import { resolvePrecedence } from "../intent/precedence.ts";
+import { groupOf, type KubernetesObject, recordsIn } from "../kubernetes.ts";
+import { companionKindOf, type CompanionKind, SERVICE_KIND, serviceOfCompanion } from "../names.ts";
+import { hasAllOf } from "../policy/in-line.ts";
+import { NOTHING_OWNED, type OwnedPlan } from "../policy/owned.ts";
+import { targetsOf } from "../policy/targets.ts";
+import { isGenerated } from "../routes/people.ts";
+import type { World } from "../world.ts";
+import { companionsOf, type WantedCompanion, type WantedCompanions } from "./wanted.ts";
+
+export interface CompanionsInput {
+  /** As stored. */
+  readonly policy: KubernetesObject;
+  /** Undefined where it cannot be compiled, or is being deleted. */
+  readonly compiled: CompiledPolicy | undefined;
+  /** The objects of the kinds of companions in the namespace, whoever made them. */
+  readonly live: readonly KubernetesObject[];
+  readonly serves: (kind: CompanionKind) => boolean;
+  readonly world: World;
+}
+
+/**
+ * What brings the companions in line that a policy has, or had, a part in; nothing where they are. The other policies
+ * with a part in them plan the same, so it does not matter whose turn comes first.
+ */
+export function planCompanions(input: CompanionsInput): OwnedPlan {
+  const { policy, compiled, live, world } = input;
+  const { namespace = "default", deletionTimestamp, uid } = policy.metadata ?? {};
+  const { mode } = modeOf(namespace, world);
+  // Audit touches nothing, and leaves what is there (docs/policy.md, Modes and scope).
+  if (!uid || mode === "audit" || world.defaults.excludedNamespaces.has(namespace)) return NOTHING_OWNED;
+  // What an unreadable policy had asked for stays until it says something else.
+  if (compiled === undefined && !deletionTimestamp) return NOTHING_OWNED;
+  if (compiled !== undefined && compiled.uid !== uid) return NOTHING_OWNED;
+  const ours = live.filter(isGenerated);
+  const plans = [...servicesOf(input, uid, ours)].sort().map((service) => {
+    const wanted = mode === undefined ? NOTHING_WANTED : wantedBeside(service, namespace, world);
+    return planService({ ...input, uid }, { service, wanted, ours: ours.filter((it) => isOf(it, service)) });
+  });
+  return {
+    actions: plans.flatMap(({ actions }) => actions),
+    findings: sortFindings(plans.flatMap(({ findings }) => findings)),
+  };
+}
+
+const NOTHING_WANTED: WantedCompanions = { wanted: [], findings: [], meshes: [] };
+
+/** Those that the policy is aimed at, and those of the objects that it owns. */
+function servicesOf({ compiled, world }: CompanionsInput, uid: string, ours: readonly KubernetesObject[]): Set<string> {
+  const aimed = compiled === undefined ? [] : targetsOf(compiled, world).filter(({ kind }) => kind === SERVICE_KIND);
+  const owned = ours.filter(({ metadata }) => recordsIn(metadata?.ownerReferences).some((it) => it.uid === uid));
+  return new Set([
+    ...aimed.map(({ key }) => key.name),
+    ...owned.map(({ metadata }) => serviceOfCompanion(metadata?.name ?? "")),
+  ]);
+}
+
+function wantedBeside(name: string, namespace: string, world: World): WantedCompanions {
+  const key = { ...SERVICE_KIND, namespace, name };
+  const object = world.target(key);
+  const policies = candidates(world.policiesIn(namespace), name, object ?? {});
+  return companionsOf({ key, object }, resolvePrecedence(policies, key, object ?? {}), world);
+}
+
+interface ServicePlanInput {
+  readonly service: string;
+  readonly wanted: WantedCompanions;
+  /** Fairlead's companions of the Service. */
+  readonly ours: readonly KubernetesObject[];
+}
+
+function planService(
+  { compiled, live, serves, world, policy, uid }: CompanionsInput & { readonly uid: string },
+  { service, wanted: { wanted, findings, meshes }, ours }: ServicePlanInput,
+): OwnedPlan {
+  const own = (owners: readonly CompiledPolicy[]): boolean => owners.some((owner) => owner.uid === uid);
+  const namesakes = wanted.filter((it) => live.some((object) => isSame(object, it.object) && !isGenerated(object)));
+  const unserved = wanted.filter(({ kind }) => !serves(kind));
+  const applies = wanted
+    .filter((it) => !namesakes.includes(it) && !unserved.includes(it))
+    .sort((a, b) => a.kind.rank - b.kind.rank)
+    .flatMap((it) => applyAction(it, ours));
+  const unwanted = ours.filter((object) => !wanted.some((it) => isSame(object, it.object)));
+  // Where the Service changes its mesh, what carries its settings there has to be in force first.
+  const key = { ...SERVICE_KIND, namespace: policy.metadata?.namespace ?? "default", name: service };
+  const target = world.target(key);
+  const isMoving = wanted.length === 0 && meshes.length > 0 && compiled !== undefined;
+  const waits = isMoving && target !== undefined && planTarget(target, key, world) !== undefined;
+  return {
+    actions: [...applies, ...(waits ? [] : unwanted.sort(byRankDown).flatMap(deleteAction))],
+    findings: [
+      ...findings.filter(({ owners }) => own(owners)).map((it) => it.finding),
+      ...namesakes.filter(({ owners }) => own(owners)).map(nameTaken),
+      ...unserved.filter(({ owners }) => own(owners)).map(notServed),
+    ],
+  };
+}
+
+function isOf({ metadata }: KubernetesObject, service: string): boolean {
+  return serviceOfCompanion(metadata?.name ?? "") === service;
+}
+
+function isSame(a: KubernetesObject, b: KubernetesObject): boolean {
+  return a.kind === b.kind && a.metadata?.name === b.metadata?.name;
+}
+
+function applyAction(
+  { object, kind, service }: WantedCompanion,
+  ours: readonly KubernetesObject[],
+): readonly ApplyAction[] {
+  const live = ours.find((it) => isSame(it, object));
+  // One that goes must be gone before it can come again.
+  if (live?.metadata?.deletionTimestamp || (live !== undefined && isInLine(live, object))) return [];
+  const { resourceVersion } = live?.metadata ?? {};
+  return [{ kind: "apply", ref: refOf(kind, object), service, object, resourceVersion }];
+}
+
+/** An owner that is gone would take the object with it. */
+function isInLine(live: KubernetesObject, wanted: KubernetesObject): boolean {
+  const uidsOf = ({ metadata }: KubernetesObject) => recordsIn(metadata?.ownerReferences).map(({ uid }) => uid);
+  const found = uidsOf(live);
+  return hasAllOf(live, wanted) && uidsOf(wanted).every((uid) => found.includes(uid));
+}
+
+function deleteAction(live: KubernetesObject): readonly DeleteAction[] {
+  const { uid = "", resourceVersion = "", deletionTimestamp } = live.metadata ?? {};
+  const kind = kindOf(live);
+  if (kind === undefined || deletionTimestamp) return [];
+  return [{ kind: "delete", ref: refOf(kind, live), uid, resourceVersion }];
+}
+
+function byRankDown(a: KubernetesObject, b: KubernetesObject): number {
+  return (kindOf(b)?.rank ?? 0) - (kindOf(a)?.rank ?? 0);
+}
+
+function kindOf({ apiVersion = "", kind = "" }: KubernetesObject): CompanionKind | undefined {
+  return companionKindOf(groupOf(apiVersion), kind);
+}
+
+function refOf({ group, resource }: CompanionKind, { metadata }: KubernetesObject): ObjectRef {
+  return { group, resource, namespace: metadata?.namespace ?? "default", name: metadata?.name ?? "" };
+}
+
+function nameTaken({ object, sections, service }: WantedCompanion): Finding {
+  return finding("FL318", `spec.${sections[0]}`, {
+    message: `${object.kind} ${object.metadata?.name} exists and is not Fairlead's, so Service ${service} gets none`,
+    fix: "delete or rename it",
+  });
+}
+
+function notServed({ kind, sections }: WantedCompanion): Finding {
+  return finding("FL319", `spec.${sections[0]}`, {
+    message: `The API server serves no ${kind.kind} of ${kind.group}, so the section has no effect`,
+    fix: "install Istio's CRDs",
+  });
+}

@@ -1,0 +1,97 @@
+import { API_VERSION } from "../../api/envelope.ts";
+import { RESILIENCE_POLICY_KIND } from "../../api/v1alpha1/resilience-policy.ts";
+import { isLeftAlone } from "../admission/inject.ts";
+import { compareStrings, type Finding, sortFindings } from "../finding.ts";
+import type { Intent, Section } from "../intent/intent.ts";
+import type { CompiledPolicy } from "../intent/policy.ts";
+import type { Precedence } from "../intent/precedence.ts";
+import { revisionOf } from "../intent/revision.ts";
+import type { KubernetesObject, OwnerReference } from "../kubernetes.ts";
+import { meshOf, meshOfPolicy } from "../mesh/all.ts";
+import type { Companion } from "../mesh/companion.ts";
+import type { MeshCompiler } from "../mesh/mesh.ts";
+import { GENERATED_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, POLICY_UID_LABEL, SERVICE_KIND } from "../names.ts";
+import { type AimedTarget, precedenceWith, targetsOf } from "../policy/targets.ts";
+import { contextOf } from "../routes/attached.ts";
+import type { World } from "../world.ts";
+
+/** A companion with its labels and owners, ready to be written. */
+export interface WantedCompanion extends Companion {
+  /** Name of the Service. */
+  readonly service: string;
+  /** The policies that decide what it carries, by name. */
+  readonly owners: readonly CompiledPolicy[];
+}
+
+export interface WantedCompanions {
+  readonly wanted: readonly WantedCompanion[];
+  /** With the owners of what each is about. */
+  readonly findings: readonly { readonly finding: Finding; readonly owners: readonly CompiledPolicy[] }[];
+  /** The meshes of the policies that decide something there. */
+  readonly meshes: readonly MeshCompiler[];
+}
+
+const NOTHING: WantedCompanions = Object.freeze({
+  wanted: Object.freeze([]),
+  findings: Object.freeze([]),
+  meshes: Object.freeze([]),
+});
+
+/** What policies ask for beside one Service, all of them together: an object may carry sections of several policies. */
+export function companionsOf(
+  { key, object }: Pick<AimedTarget, "key" | "object">,
+  { winners }: Precedence,
+  world: World,
+): WantedCompanions {
+  if (object === undefined || isLeftAlone(object)) return NOTHING;
+  const service = { ...contextOf(key, world), object };
+  const ofNamespace = meshOf(service.namespace, world.defaults);
+  const decided = Object.entries(winners) as readonly [Section, CompiledPolicy][];
+  const meshes = [...new Set(decided.map(([, policy]) => meshOfPolicy(policy.spec, ofNamespace)))];
+  const wanted: WantedCompanion[] = [];
+  const findings: WantedCompanions["findings"][number][] = [];
+  for (const mesh of meshes) {
+    if (!mesh.eligibility(service).eligible) continue;
+    const own = decided.filter(([, policy]) => meshOfPolicy(policy.spec, ofNamespace) === mesh);
+    const intent: Intent = Object.fromEntries(own.map(([section, { intent: all }]) => [section, all[section]]));
+    for (const companion of mesh.companions({ service, intent })) {
+      const owners = ownersOf(companion, winners);
+      const rivals = mesh.rivals(companion, service);
+      findings.push(...rivals.map((finding) => ({ finding, owners })));
+      if (rivals.some(({ severity }) => severity === "deny")) continue;
+      wanted.push({ ...companion, object: owned(companion, owners), service: key.name, owners });
+    }
+  }
+  return { wanted, findings, meshes };
+}
+
+/** What a policy is to hear of the companions that it has a part in; of selected Services at most `targetsMax`. */
+export function companionFindings(policy: CompiledPolicy, world: World, targetsMax?: number): readonly Finding[] {
+  const precedenceOf = precedenceWith(policy, world);
+  const services = targetsOf(policy, world, targetsMax).filter(({ kind }) => kind === SERVICE_KIND);
+  const all = services.flatMap((target) => companionsOf(target, precedenceOf(target), world).findings);
+  return sortFindings(all.filter(({ owners }) => owners.includes(policy)).map(({ finding }) => finding));
+}
+
+function ownersOf({ sections }: Companion, winners: Precedence["winners"]): readonly CompiledPolicy[] {
+  const owners = new Set(sections.flatMap((section) => winners[section] ?? []));
+  return [...owners].sort((a, b) => compareStrings(a.name, b.name));
+}
+
+/**
+ * Owners without `controller`, of which an object has one only: the garbage collector takes it after the last of them.
+ * The label names the first, so that the object is known as Fairlead's.
+ */
+function owned({ object }: Companion, owners: readonly CompiledPolicy[]): KubernetesObject {
+  const metadata = {
+    ...object.metadata,
+    labels: { [MANAGED_BY_LABEL]: MANAGED_BY, [POLICY_UID_LABEL]: owners[0]?.uid ?? "" },
+    ownerReferences: owners.map(ownerReference),
+  };
+  const hash = revisionOf({ ...object, metadata });
+  return { ...object, metadata: { ...metadata, annotations: { [GENERATED_ANNOTATION]: hash } } };
+}
+
+function ownerReference({ name, uid }: CompiledPolicy): OwnerReference {
+  return { apiVersion: API_VERSION, kind: RESILIENCE_POLICY_KIND, name, uid };
+}

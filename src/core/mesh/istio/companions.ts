@@ -1,0 +1,42 @@
+import type { Intent, Section } from "../../intent/intent.ts";
+import { COMPANION_KINDS, type CompanionKind, companionName, SERVICE_KIND } from "../../names.ts";
+import type { Companion, HostIntent } from "../companion.ts";
+import { compileForIstio } from "./compile.ts";
+import { destinationRuleSpec } from "./destination-rule.ts";
+import { hostOf } from "./hosts.ts";
+import { type IstioVersion, istioHas } from "./version.ts";
+import { virtualServiceSpec } from "./virtual-service.ts";
+
+const [DESTINATION_RULE, VIRTUAL_SERVICE] = COMPANION_KINDS;
+
+/** At most one object of each kind for a host: of two Istio takes one, by age. */
+export function istioCompanions({ service, intent }: HostIntent): readonly Companion[] {
+  const host = hostOf(service);
+  const { istio } = service.version;
+  const possible = withoutRefused(intent);
+  const make = (kind: CompanionKind, sections: readonly Section[], spec: object | undefined): readonly Companion[] => {
+    if (spec === undefined) return [];
+    const { namespace, name } = service.key;
+    const apiVersion = `${kind.group}/${apiVersionOf(istio)}`;
+    const object = { apiVersion, kind: kind.kind, metadata: { namespace, name: companionName(name) }, spec };
+    const carried = sections.filter((section) => possible[section] !== undefined);
+    return [{ kind, sections: carried, object }];
+  };
+  return [
+    ...make(DESTINATION_RULE, ["circuitBreaker"], destinationRuleSpec(possible, host)),
+    ...make(VIRTUAL_SERVICE, ["retry", "timeout", "routes"], virtualServiceSpec(possible, host, istio)),
+  ];
+}
+
+function apiVersionOf(version: IstioVersion): string {
+  return istioHas(version, "v1") ? "v1" : "v1beta1";
+}
+
+/** A section that Istio cannot do as a whole is left out as a whole: half of it would be something else. */
+function withoutRefused(intent: Intent): Intent {
+  const { findings } = compileForIstio(intent, SERVICE_KIND);
+  const refused = new Set(
+    findings.filter(({ severity }) => severity === "deny").map(({ path }) => path.split(/[.[]/, 2)[1] ?? ""),
+  );
+  return Object.fromEntries(Object.entries(intent).filter(([section]) => !refused.has(section)));
+}

@@ -1,0 +1,34 @@
+import type { Intent } from "../../intent/intent.ts";
+import { SERVICE_KIND } from "../../names.ts";
+import type { InForce, MeshCompiler, TargetContext } from "../mesh.ts";
+import { istioCompanions } from "./companions.ts";
+import { compileForIstio } from "./compile.ts";
+import { istioEligibility } from "./eligibility.ts";
+import { istioRivals } from "./rivals.ts";
+
+/** Istio: settings are objects beside the Service. It reads none from annotations, so there is no key of a family. */
+export const istio: MeshCompiler = {
+  name: "Istio",
+  settingsStand: "beside it",
+  compile: compileForIstio,
+  companions: istioCompanions,
+  rivals: istioRivals,
+  eligibility: istioEligibility,
+  // The routes of a policy are entries of its VirtualService.
+  httpPorts: () => [],
+  shadows: () => [],
+  review: () => [],
+  inForce,
+  groupOf: () => undefined,
+  acceptsValue: () => false,
+  objection: () => undefined,
+  meansTheSame: ({ value, other }) => value === other,
+};
+
+/** Nothing stands on the target: in force is what policies ask for, where Istio can do it. */
+function inForce(target: TargetContext, wanted: Intent): InForce {
+  const isPossible = target.kind === SERVICE_KIND && istioEligibility(target).eligible;
+  const sections = istioCompanions({ service: target, intent: wanted }).flatMap((companion) => companion.sections);
+  const settings = sections.map((section) => [section, wanted[section]] as const);
+  return { settings: isPossible ? Object.fromEntries(settings) : {}, inherited: {} };
+}

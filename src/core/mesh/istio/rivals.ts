@@ -1,0 +1,79 @@
+import { isRecord } from "../../../api/problem.ts";
+import { type Finding, finding } from "../../finding.ts";
+import type { KubernetesObject } from "../../kubernetes.ts";
+import { isGenerated, peoplesRoutes } from "../../routes/people.ts";
+import type { Companion } from "../companion.ts";
+import type { TargetContext } from "../mesh.ts";
+import { hostOf, mentionOf } from "./hosts.ts";
+
+/** Its DestinationRules and VirtualServices act where no other namespace has one (Istio's default `rootNamespace`). */
+const ROOT_NAMESPACE = "istio-system";
+
+/**
+ * Objects of people that speak of the same host. Of two VirtualServices, or of two DestinationRules with a
+ * trafficPolicy, Istio takes the older one and tells nobody: such a conflict is refused and not fought.
+ */
+export function istioRivals(companion: Companion, service: TargetContext): readonly Finding[] {
+  const { key, world } = service;
+  const path = `spec.${companion.sections[0]}`;
+  const rivals = world
+    .hostObjects(key.name, key.namespace)
+    .filter((object) => object.kind === companion.kind.kind && !isGenerated(object) && isInForce(object))
+    .flatMap((object) => rivalry(object, service, path));
+  return companion.kind.kind === "VirtualService" ? [...rivals, ...routesOf(service, path)] : rivals;
+}
+
+/** A DestinationRule without trafficPolicy only adds subsets; a VirtualService of gateways leaves the mesh alone. */
+function isInForce({ kind, spec, metadata }: KubernetesObject): boolean {
+  if (!isRecord(spec) || metadata?.deletionTimestamp) return false;
+  if (kind === "DestinationRule") return spec["trafficPolicy"] !== undefined;
+  const gateways: unknown = spec["gateways"];
+  return !Array.isArray(gateways) || gateways.length === 0 || gateways.includes("mesh");
+}
+
+function rivalry(object: KubernetesObject, service: TargetContext, path: string): readonly Finding[] {
+  const mention = mentionOf(hostOf(service), object);
+  if (mention === undefined) return [];
+  const { namespace = "", name = "" } = object.metadata ?? {};
+  const found = `${object.kind} ${namespace}/${name}`;
+  const host = `Service ${service.key.name}`;
+  const isElsewhere = namespace !== service.key.namespace;
+  if (namespace === ROOT_NAMESPACE || (mention === "pattern" && !isElsewhere)) {
+    return [
+      finding("FL322", path, {
+        message: `${found} no longer acts on ${host}: Istio merges none of it with the object of the policy`,
+        fix: "set in the policy what is needed of it",
+      }),
+    ];
+  }
+  if (isElsewhere && (object.kind === "DestinationRule" || isPrivate(object))) {
+    return [
+      finding("FL322", path, {
+        message: `${found} goes first for clients in namespace ${namespace}: the policy does not act on their requests to ${host}`,
+        fix: "delete it, or take the policy's settings into it",
+      }),
+    ];
+  }
+  return [
+    finding("FL320", path, {
+      message: `${found} configures ${host} already; of two such objects Istio takes the older one`,
+      fix: "move its settings to the policy and delete it, or remove the Service from the targets",
+    }),
+  ];
+}
+
+function isPrivate({ spec }: KubernetesObject): boolean {
+  const exportTo = isRecord(spec) ? spec["exportTo"] : undefined;
+  return Array.isArray(exportTo) && exportTo.every((to) => to === ".");
+}
+
+/** Istio makes a VirtualService of its own of every route whose parent is a Service. */
+function routesOf({ key, world }: TargetContext, path: string): readonly Finding[] {
+  const attached = peoplesRoutes(key.namespace, world).get(key.name) ?? [];
+  return attached.map(({ object }) =>
+    finding("FL320", path, {
+      message: `Service ${key.name} has ${object.kind} ${object.metadata?.name}, of which Istio makes a VirtualService; it takes the older of two`,
+      fix: "move its matches to spec.routes and delete it, or remove the Service from the targets",
+    }),
+  );
+}

@@ -1,0 +1,63 @@
+import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { readInput } from "../../src/cli/input.ts";
+import { isPolicy } from "../../src/cli/file-world.ts";
+import { companionsOf } from "../../src/core/companions/wanted.ts";
+import { resolvePrecedence } from "../../src/core/intent/precedence.ts";
+import { yamlDocuments } from "../../src/gen/yaml.ts";
+import { keyOf, meshVersion, worldOf } from "./worlds.ts";
+
+/**
+ * A case is a folder: input.yaml, and for each band of versions the objects that Istio gets for the Services in it.
+ * `UPDATE=1` rewrites them: read the difference.
+ */
+const ROOT = join(import.meta.dirname, "../golden/istio");
+const CASES = globSync("*/input.yaml", { cwd: ROOT })
+  .map((path) => dirname(path))
+  .sort();
+/** The first version of each band: what is written differs between bands, and within one nowhere. */
+const BANDS = ["1.20", "1.22", "1.25"];
+
+function objectsFor(name: string, version: string): string {
+  const input = readInput({ filenames: [join(ROOT, name, "input.yaml")], recursive: false, baseDirectory: ROOT });
+  const objects = input.map(({ object }) => object);
+  const world = worldOf(objects, { meshVersion: meshVersion(version) });
+  const services = objects.filter(({ kind }) => kind === "Service");
+  const companions = services.flatMap((object) => {
+    const key = keyOf(object);
+    return companionsOf({ key, object }, resolvePrecedence(world.policiesIn(key.namespace), key, object), world).wanted;
+  });
+  return yamlDocuments(companions.map(({ object }) => object));
+}
+
+function check(path: string, content: string): void {
+  if (process.env["UPDATE"]) {
+    if (content === "") rmSync(path, { force: true });
+    else writeFileSync(path, content);
+  }
+  const found = existsSync(path) ? readFileSync(path, "utf8") : "";
+  expect(content, `${basename(path)}; UPDATE=1 rewrites it`).toBe(found);
+}
+
+describe.each(CASES)("%s", (name) => {
+  test.each(BANDS)("from Istio %s on", (version) => {
+    check(join(ROOT, name, `expected-${version}.yaml`), objectsFor(name, version));
+  });
+
+  test("the bands have no gaps", () => {
+    for (const [first, last] of [
+      ["1.20", "1.21"],
+      ["1.22", "1.24"],
+      ["1.25", "1.31"],
+    ] as const)
+      expect(objectsFor(name, last)).toBe(objectsFor(name, first));
+  });
+});
+
+test("every case has a policy", () => {
+  for (const name of CASES) {
+    const input = readInput({ filenames: [join(ROOT, name)], recursive: false, baseDirectory: ROOT });
+    expect(input.some(({ object }) => isPolicy(object))).toBe(true);
+  }
+});

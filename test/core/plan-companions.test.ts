@@ -1,0 +1,133 @@
+import { describe, expect, test } from "vitest";
+import type { Action } from "../../src/core/action.ts";
+import { planCompanions } from "../../src/core/companions/plan-companions.ts";
+import type { KubernetesObject } from "../../src/core/kubernetes.ts";
+import { namespace, policy, service, worldOf } from "./worlds.ts";
+
+const UID = { uid: "u-1", creationTimestamp: "2026-01-01T00:00:00Z" };
+const BOTH = { circuitBreaker: {}, timeout: { request: "1s" } };
+const NAME = "fairlead-user-service";
+const RULE = `destinationrules/${NAME}`;
+const VIRTUAL = `virtualservices/${NAME}`;
+const LABELS = { "istio-injection": "enabled" };
+
+interface Case {
+  readonly policies?: readonly KubernetesObject[];
+  /** Whose turn it is; the first of the policies unless told. */
+  readonly turn?: KubernetesObject;
+  readonly live?: readonly KubernetesObject[];
+  readonly mode?: string | undefined;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly objects?: readonly KubernetesObject[];
+  readonly served?: boolean;
+}
+
+function plan(made: Case) {
+  const { policies = [policy(BOTH, UID)], live = [], labels = LABELS, objects = [service()], served = true } = made;
+  const mode = "mode" in made ? made.mode : "enforce";
+  const alive = policies.filter(({ metadata }) => metadata?.deletionTimestamp === undefined);
+  const world = worldOf([namespace(mode, { labels }), ...objects, ...live, ...alive]);
+  const turn = made.turn ?? policies[0] ?? {};
+  const compiled = world.policiesIn("iam").find(({ uid }) => uid === turn.metadata?.uid);
+  return planCompanions({ policy: turn, compiled, live, serves: () => served, world });
+}
+
+/** `apply virtualservices/name`, in their order. */
+function steps(made: Case): readonly string[] {
+  return plan(made).actions.map((action) =>
+    "ref" in action ? `${action.kind} ${action.ref.resource}/${action.ref.name}` : action.kind,
+  );
+}
+
+/** What stands in the cluster once a plan was carried out. */
+function after(actions: readonly Action[]): readonly KubernetesObject[] {
+  return actions.flatMap((action) =>
+    action.kind === "apply"
+      ? [{ ...action.object, metadata: { ...action.object.metadata, uid: action.ref.name, resourceVersion: "1" } }]
+      : [],
+  );
+}
+
+const settled = (made: Case = {}): readonly KubernetesObject[] => after(plan(made).actions);
+const dying = { ...UID, deletionTimestamp: "2026-02-01T00:00:00Z" };
+const younger = policy({ retry: { maxAttempts: 0 } }, { name: "younger", uid: "u-2" });
+
+describe("planCompanions()", () => {
+  test("writes the DestinationRule before the VirtualService, and takes them away the other way round", () => {
+    expect(steps({})).toEqual([`apply ${RULE}`, `apply ${VIRTUAL}`]);
+    const gone = [`delete ${VIRTUAL}`, `delete ${RULE}`];
+    expect(steps({ live: settled(), policies: [policy(BOTH, dying)] })).toEqual(gone);
+    expect(steps({ live: settled(), mode: undefined })).toEqual(gone);
+    expect(steps({ live: settled(), objects: [service(undefined, { "fairlead.dev/inject": "disabled" })] })).toEqual(
+      gone,
+    );
+    expect(steps({ live: settled(), objects: [] })).toEqual(gone);
+  });
+
+  test("plans nothing where all is as it should be, with what others added, in audit mode, and for a stranger", () => {
+    const live = settled().map((object) => ({
+      ...object,
+      metadata: { ...object.metadata, labels: { ...object.metadata?.labels, team: "iam" } },
+    }));
+    expect(plan({ live })).toEqual({ actions: [], findings: [] });
+    expect(steps({ mode: "audit" })).toEqual([]);
+    expect(steps({ live: settled(), mode: "audit", policies: [policy(BOTH, dying)] })).toEqual([]);
+    expect(steps({ turn: policy(BOTH, { uid: "another" }) })).toEqual([]);
+  });
+
+  test("takes away what a section leaves behind, and follows a change", () => {
+    const live = settled();
+    expect(steps({ live, policies: [policy({ circuitBreaker: {} }, UID)] })).toEqual([`delete ${VIRTUAL}`]);
+    expect(steps({ live, policies: [policy({ ...BOTH, timeout: { request: "2s" } }, UID)] })).toEqual([
+      `apply ${VIRTUAL}`,
+    ]);
+    expect(
+      steps({ live, policies: [policy({ targetRefs: [{ kind: "Service", name: "cart" }], ...BOTH }, UID)] }),
+    ).toEqual([`delete ${VIRTUAL}`, `delete ${RULE}`]);
+  });
+
+  test.each<readonly [string, (object: KubernetesObject) => KubernetesObject]>([
+    ["a value", (object) => ({ ...object, spec: { ...(object.spec as object), hosts: [], host: "" } })],
+    ["the hash", (object) => ({ ...object, metadata: { ...object.metadata, annotations: {} } })],
+    ["an owner", (object) => ({ ...object, metadata: { ...object.metadata, ownerReferences: [] } })],
+  ])("puts back %s", (_what, edit) => {
+    expect(steps({ live: settled().map(edit) })).toEqual([`apply ${RULE}`, `apply ${VIRTUAL}`]);
+  });
+
+  test("an object with sections of two policies is one for both, and stays for the other when one goes", () => {
+    const policies = [policy(BOTH, UID), younger];
+    const live = settled({ policies });
+    const owners = live.map(({ metadata }) => metadata?.ownerReferences?.map(({ uid }) => uid));
+    expect(owners).toEqual([["u-1"], ["u-1", "u-2"]]);
+    expect(steps({ policies, live, turn: younger })).toEqual([]);
+    const left = steps({ policies: [policy(BOTH, dying), younger], live });
+    expect(left).toEqual([`apply ${VIRTUAL}`, `delete ${RULE}`]);
+  });
+
+  test("what waits for the garbage collector is neither written nor deleted", () => {
+    const live = settled().map((object) => ({
+      ...object,
+      metadata: { ...object.metadata, deletionTimestamp: "2026-02-01T00:00:00Z" },
+    }));
+    expect(steps({ live, policies: [policy({ ...BOTH, circuitBreaker: { enabled: false } }, UID)] })).toEqual([]);
+  });
+
+  test("a namespace that changes to Linkerd keeps them until the annotations are there", () => {
+    const labels = {};
+    expect(steps({ live: settled(), labels })).toEqual([]);
+    const optedOut = service({ "fairlead.dev/injected": "{}" }, { "fairlead.dev/inject": "disabled" });
+    expect(steps({ live: settled(), labels, objects: [optedOut] })).toEqual([`delete ${VIRTUAL}`, `delete ${RULE}`]);
+  });
+
+  test("a name that is taken, a kind that is not served and a rival are told, and nothing is overwritten", () => {
+    const theirs = { apiVersion: "networking.istio.io/v1", kind: "VirtualService", spec: { hosts: ["cart"] } };
+    const taken = plan({ live: [{ ...theirs, metadata: { name: NAME, namespace: "iam" } }] });
+    expect(taken.actions.map((action) => "ref" in action && action.ref.resource)).toEqual(["destinationrules"]);
+    expect(taken.findings).toMatchObject([{ code: "FL318", path: "spec.timeout" }]);
+    expect(plan({ served: false })).toMatchObject({ actions: [], findings: [{ code: "FL319" }, { code: "FL319" }] });
+    const rival = { ...theirs, metadata: { name: "mine", namespace: "iam" }, spec: { hosts: ["user-service"] } };
+    const live = [...settled(), rival];
+    expect(steps({ live })).toEqual([`delete ${VIRTUAL}`]);
+    expect(plan({ live }).findings).toMatchObject([{ code: "FL320", path: "spec.timeout" }]);
+  });
+});
