@@ -281,6 +281,42 @@ export const FINDINGS = {
     "An exception is a debt with a date. One that has ended does nothing.",
   ),
   FL713: entry("warn", "The exception ends soon", "From then on the rules hold again for these objects."),
+  FL720: entry(
+    "deny",
+    "A rule refuses this write",
+    "An AdmissionRule with the action Deny is violated. The message is its author's; what the expression has read follows.",
+  ),
+  FL721: entry("warn", "A rule warns about this write", "An AdmissionRule with the action Warn is violated."),
+  FL722: entry(
+    "warn",
+    "A rule records this write",
+    "An AdmissionRule with the action Audit alone is violated: it is counted and put into the audit log, and nobody is warned.",
+  ),
+  FL723: entry(
+    "deny",
+    "A rule cannot be evaluated",
+    "An expression ended with an error, or went over the budget, and the failurePolicy of the rule is Fail. An error is never taken for no match.",
+  ),
+  FL724: entry(
+    "warn",
+    "A rule cannot be evaluated and is passed over",
+    "An expression ended with an error, or went over the budget, and the failurePolicy of the rule is Ignore, or it does not deny.",
+  ),
+  FL725: entry(
+    "warn",
+    "The object violated the rule before",
+    "The write neither introduces nor touches the violation, and existingViolations of the rule is Allow.",
+  ),
+  FL726: entry(
+    "warn",
+    "The exception ends soon",
+    "Only a RuleException lets this write pass. When it ends, the next write is refused.",
+  ),
+  FL727: entry(
+    "deny",
+    "The policy makes a target violate a rule",
+    "A policy is judged by its effect: what would be in force on its targets violates a rule that they do not violate now.",
+  ),
 } as const satisfies Record<string, FindingEntry>;
 
 export interface FindingEntry {

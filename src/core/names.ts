@@ -2,6 +2,8 @@
 
 /** Namespace label that opts a namespace in; values are {@link MODES}. */
 export const MODE_LABEL = "fairlead.dev/mode";
+/** On every Namespace, put there by the API server. */
+export const NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name";
 /** Label on one Service or route: `disabled` stops injection there, `enabled` includes one owned by a controller. */
 export const INJECT_LABEL = "fairlead.dev/inject";
 export const INJECT_VALUES: readonly string[] = ["enabled", "disabled"];

@@ -2,6 +2,7 @@ import type { CompiledPolicy } from "./intent/policy.ts";
 import type { KubernetesObject } from "./kubernetes.ts";
 import type { MeshVersion } from "./mesh/version.ts";
 import type { MeshName, Mode } from "./names.ts";
+import type { RuleLimits } from "./rules/limits.ts";
 import type { RuleWorld } from "./rules/rule.ts";
 
 /** What Fairlead knows of a namespace. */
@@ -41,6 +42,8 @@ export interface WorldDefaults {
   readonly clusterDomain: string;
   /** Namespaces never touched. */
   readonly excludedNamespaces: ReadonlySet<string>;
+  /** What rules may cost; the API server's limits where absent. */
+  readonly ruleLimits?: RuleLimits;
 }
 
 /**

@@ -106,10 +106,20 @@ function patchField(patch: readonly PatchOperation[]): string {
   return field;
 }
 
-function encodeVerdict(uid: string, { allowed, message, warnings }: Verdict): string {
-  const status = allowed ? "" : statusField(403, "Forbidden", message);
-  return reviewBody(uid, allowed, status + warningsField(warnings));
+function encodeVerdict(uid: string, verdict: Verdict): string {
+  const { allowed, message, warnings, reason = "Forbidden", auditAnnotations } = verdict;
+  const status = allowed ? "" : statusField(DENIAL_CODES[reason] ?? 403, reason, message);
+  const audit = auditAnnotations === undefined ? "" : `,"auditAnnotations":${JSON.stringify(auditAnnotations)}`;
+  return reviewBody(uid, allowed, status + warningsField(warnings) + audit);
 }
+
+/** The reasons that a ValidatingAdmissionPolicy may give, and so a rule. */
+const DENIAL_CODES: Readonly<Record<string, number>> = {
+  Forbidden: 403,
+  Invalid: 422,
+  RequestEntityTooLarge: 413,
+  Unauthorized: 401,
+};
 
 function warningsField(warnings: readonly string[]): string {
   return warnings.length > 0 ? `,"warnings":${JSON.stringify(warnings)}` : "";

@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import { excludedNamespaces, type ServeConfig } from "../config.ts";
 import { compilePolicy } from "../core/intent/policy.ts";
 import { FAIRLEAD_GROUP, TARGET_KINDS } from "../core/names.ts";
+import { SERVE_LIMITS } from "../core/rules/limits.ts";
 import { type OperationsServer, startOperationsServer } from "../http/operations.ts";
 import { Readiness, type ReadinessCheck } from "../http/readiness.ts";
 import { KubernetesClient } from "../k8s/client.ts";
@@ -47,6 +48,7 @@ export async function createParts(config: ServeConfig, log: Logger, options: Par
       meshVersion: config.meshVersion,
       clusterDomain: config.clusterDomain,
       excludedNamespaces: excludedNamespaces(config.namespace),
+      ruleLimits: SERVE_LIMITS,
     },
     ...(config.watchTuning && { tuning: config.watchTuning }),
   });

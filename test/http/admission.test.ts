@@ -69,6 +69,26 @@ describe("answer() encodes", () => {
   });
 });
 
+test.each([
+  ["Invalid", 422],
+  ["Unauthorized", 401],
+  ["RequestEntityTooLarge", 413],
+  ["SomethingElse", 403],
+] as const)("answer() gives the reason of a rule, %s, and what it says for the audit log", (reason, code) => {
+  const denial = { allowed: false, message: "no", reason, auditAnnotations: { "a-rule.key": "value" } };
+  const { deps } = rig(() => verdict(denial));
+  const { status, body } = answer("rules-fail", call(serviceReview()), deps);
+  expect([status, JSON.parse(body).response]).toEqual([
+    200,
+    {
+      uid: UID,
+      allowed: false,
+      status: { code, reason, message: "no" },
+      auditAnnotations: { "a-rule.key": "value" },
+    },
+  ]);
+});
+
 describe("answer() refuses with 400", () => {
   const cases: readonly (readonly [string, unknown, string])[] = [
     ["a request that is a list", { ...serviceReview(), request: [] }, "found a list at request, wanted an object"],

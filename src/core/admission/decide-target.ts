@@ -34,7 +34,8 @@ export function decideTarget({ request, object, kind }: TargetRequest, world: Wo
   return { ...ALLOWED, mode, patch, findings: injection.lost, warnings: warningTexts(injection.lost, mode) };
 }
 
-function contextOf({ request, object, kind }: TargetRequest, world: World): TargetContext {
+/** A written target as the mesh sees it. */
+export function contextOf({ request, object, kind }: TargetRequest, world: World): TargetContext {
   return {
     key: { group: kind.group, kind: kind.kind, namespace: request.namespace, name: request.name },
     kind,

@@ -6,6 +6,7 @@ import { FAIRLEAD_GROUP, targetKindOf } from "../names.ts";
 import type { World } from "../world.ts";
 import { decidePolicy } from "./decide-policy.ts";
 import { decideException, decideRule } from "./decide-rule.ts";
+import { decideRules } from "./decide-rules.ts";
 import { decideTarget } from "./decide-target.ts";
 import { ALLOWED, type AdmissionRequest, type Verdict } from "./review.ts";
 
@@ -18,6 +19,7 @@ export function decide(request: AdmissionRequest, world: World): Verdict {
   if (object === undefined || (operation !== "CREATE" && operation !== "UPDATE")) return ALLOWED;
   // An object on its way out is left alone: refusing would only keep its finalizers from going.
   if (object.metadata?.deletionTimestamp) return ALLOWED;
+  if (request.phase === "rules-fail" || request.phase === "rules-ignore") return decideRules(request, object, world);
   const own = kind.group === FAIRLEAD_GROUP ? OWN_KINDS.get(kind.kind) : undefined;
   if (own !== undefined) return request.phase === "validate" ? own(request, object, world) : ALLOWED;
   const target = targetKindOf(kind.group, kind.kind);

@@ -1,5 +1,6 @@
 import { annotationsOf, type KubernetesObject, labelsOf, type StringMap } from "../kubernetes.ts";
 import { ANNOTATIONS_BYTES_MAX } from "../limits.ts";
+import { utf8Length } from "../text.ts";
 import type { PatchOperation } from "./review.ts";
 
 /** Wanted values of some keys of a map; undefined asks for absence. Keys not named are left alone. */
@@ -66,15 +67,6 @@ function lengthOf(map: Changes): number {
   let units = 0;
   for (const key in map) units += key.length + (map[key]?.length ?? 0);
   return units;
-}
-
-function utf8Length(text: string): number {
-  let bytes = 0;
-  for (const character of text) {
-    const point = character.codePointAt(0) ?? 0;
-    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
-  }
-  return bytes;
 }
 
 /** The object with changes applied; the original stays as it is. */

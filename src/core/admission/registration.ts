@@ -5,6 +5,7 @@ import {
   GATEWAY_GROUP,
   LINKERD_POLICY_GROUP,
   MODE_LABEL,
+  NAMESPACE_NAME_LABEL,
 } from "../names.ts";
 
 /** Name of both webhook configurations. */
@@ -12,7 +13,6 @@ export const REGISTRATION_NAME = "fairlead";
 
 /** The API server gives up after this time and applies the failure policy; a review takes milliseconds. */
 export const TIMEOUT_SECONDS = 3;
-const NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name";
 
 /**
  * Lets finalizers and metadata of what is ours change while the webhook is dead; without it a namespace hangs in

@@ -52,6 +52,25 @@ export interface Verdict {
   readonly message: string;
   /** Mode of the namespace; undefined where none applies. A label of the metrics. */
   readonly mode: Mode | undefined;
+  /** HTTP reason of the denial, as the author of a rule wants it; `Forbidden` where absent. */
+  readonly reason?: string;
+  /** For the audit log of the API server. Keys are `<rule>.<key>`: it puts the name of the webhook and a slash before. */
+  readonly auditAnnotations?: Readonly<Record<string, string>>;
+  /** What became of each rule that applied, for the metrics; absent where no rule was asked. */
+  readonly rules?: readonly RuleResult[];
+}
+
+export interface RuleResult {
+  readonly rule: string;
+  /**
+   * `unmatched`: the rule does not apply. `tolerated`: violated, as it was before the write. `excepted`: violated, and an exception lets it pass. `error`: some
+   * of it could not be evaluated, and the failure policy decided.
+   */
+  readonly outcome: "unmatched" | "passed" | "violated" | "tolerated" | "excepted" | "error";
+  /** Name of the exception that the write leans on. */
+  readonly exception?: string;
+  /** In the units of cel-go. */
+  readonly cost: number;
 }
 
 export const ALLOWED: Verdict = Object.freeze({

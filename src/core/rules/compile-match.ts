@@ -1,14 +1,12 @@
 import type { AdmissionRuleSpec } from "../../api/v1alpha1/admission-rule.ts";
 import type { LabelSelector } from "../../api/v1alpha1/selector.ts";
 import { type Finding, finding } from "../finding.ts";
+import { NAMESPACE_NAME_LABEL } from "../names.ts";
 import { quote } from "../text.ts";
 import { KNOWN_KINDS, type ResourceName, type RuleKind, type RuleKinds, whyForbidden } from "./kinds.ts";
 import type { MatchConstraints, ResourceRule, Selector } from "./rule.ts";
 
 type Constraints = AdmissionRuleSpec["matchConstraints"];
-
-/** The label that the API server puts on every namespace. */
-const NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name";
 
 export function lowerSelector({ matchLabels = {}, matchExpressions = [] }: LabelSelector = {}): Selector {
   const labels = Object.entries(matchLabels).map(([key, value]) => ({ key, operator: "In" as const, values: [value] }));

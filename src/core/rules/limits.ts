@@ -16,5 +16,35 @@ export const SERVE_REQUEST_COST_MAX = 300_000;
 
 /** Furthest end of an exception when it is written: 90 days. */
 export const EXCEPTION_MAX_MS = 90 * 24 * 60 * 60 * 1_000;
+
+/** What rules may cost where they run. Going over is an error of the rule that does. */
+export interface RuleLimits {
+  /** For one expression. */
+  readonly expression: number;
+  /** For one rule on one object, with its conditions, variables and messages. */
+  readonly rule: number;
+  /** For all rules that judge one request. */
+  readonly request: number;
+}
+
+/** Offline and in tests: the API server's. */
+export const KUBERNETES_LIMITS: RuleLimits = {
+  expression: EXPRESSION_COST_MAX,
+  rule: RULE_COST_MAX,
+  request: Number.POSITIVE_INFINITY,
+};
+/** While a request waits. */
+export const SERVE_LIMITS: RuleLimits = {
+  expression: SERVE_RULE_COST_MAX,
+  rule: SERVE_RULE_COST_MAX,
+  request: SERVE_REQUEST_COST_MAX,
+};
+
+/** Longest result of a messageExpression, in bytes (MaxEvaluatedMessageExpressionSizeBytes of apiserver/pkg/apis/cel). */
+export const RULE_MESSAGE_BYTES_MAX = 5 * 1024;
+/** Longest value of an audit annotation, in characters; longer ones are cut. */
+export const AUDIT_ANNOTATION_LENGTH_MAX = 10 * 1024;
+/** So many values that a failed expression has read are told. */
+export const READ_VALUES_MAX = 3;
 /** An exception that ends within this time is warned about: seven days. */
 export const EXCEPTION_WARNING_MS = 7 * 24 * 60 * 60 * 1_000;

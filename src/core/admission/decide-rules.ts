@@ -1,0 +1,70 @@
+import type { KubernetesObject } from "../kubernetes.ts";
+import { FAIRLEAD_GROUP, type Mode } from "../names.ts";
+import { sortFindings } from "../finding.ts";
+import { judgeAll, type Judged } from "../rules/judge.ts";
+import { judgeEffect } from "../rules/judge-effect.ts";
+import { resourceOf, type Resource } from "../rules/match.ts";
+import type { CompiledRule } from "../rules/rule.ts";
+import { rulesFor } from "../rules/rule-index.ts";
+import type { World } from "../world.ts";
+import { modeOf } from "./mode.ts";
+import { ALLOWED, type AdmissionRequest, type Verdict } from "./review.ts";
+import { denialText, warningTexts } from "./text.ts";
+
+/**
+ * What the rules with the failure policy of the door say of a write, in namespaces that opted in. Every rule is asked,
+ * so that all that is wrong is told at once.
+ */
+export function decideRules(request: AdmissionRequest, object: KubernetesObject, world: World): Verdict {
+  const rules = world.rules();
+  if (rules.length === 0) return ALLOWED;
+  const { mode } = modeOf(request.namespace, world);
+  if (mode === undefined) return ALLOWED;
+  const failurePolicy = request.phase === "rules-fail" ? "Fail" : "Ignore";
+  const rulesOf = (resource: Resource): readonly CompiledRule[] => rulesFor(rules, resource, failurePolicy);
+  const subject = { request, object, oldObject: request.operation === "UPDATE" ? request.oldObject : undefined, world };
+  const judged = judgeAll(rulesOf(resourceOf(request)), subject);
+  if (!isPolicy(request)) return verdictOf(request, judged, mode);
+  const spent = judged.reduce((sum, { result }) => sum + result.cost, 0);
+  return verdictOf(request, [...judged, ...judgeEffect(subject, { rulesOf, spent })], mode);
+}
+
+function isPolicy({ kind }: AdmissionRequest): boolean {
+  return kind.group === FAIRLEAD_GROUP && kind.kind === "ResiliencePolicy";
+}
+
+function verdictOf(request: AdmissionRequest, judged: readonly Judged[], mode: Mode): Verdict {
+  const rules = judged.map(({ result }) => result);
+  const auditAnnotations = auditAnnotationsOf(judged, mode);
+  const findings = sortFindings(judged.flatMap((one) => one.findings));
+  const base = { ...ALLOWED, mode, rules, ...(auditAnnotations !== undefined && { auditAnnotations }) };
+  if (findings.length === 0) return base;
+  const denied = mode === "enforce" && findings.some((item) => item.severity === "deny");
+  const { kind, namespace, name, object } = request;
+  const subject = `${kind.kind} ${namespace}/${name || `${object?.metadata?.generateName ?? ""}*`}`;
+  // What is only recorded warns nobody.
+  const shown = findings.filter(({ code }) => code !== "FL722");
+  return {
+    ...base,
+    allowed: !denied,
+    findings,
+    warnings: mode === "audit" ? [] : warningTexts(shown, mode),
+    ...(denied && {
+      message: denialText(subject, findings),
+      reason: judged.find(({ reason }) => reason !== "")?.reason ?? "Invalid",
+    }),
+  };
+}
+
+/** As in a ValidatingAdmissionPolicy; its key for violations is its own word. */
+const VIOLATIONS_KEY = "validation_failure";
+
+/** What rules say for the audit log, and the violations that are recorded only: by the action Audit, or in audit mode. */
+function auditAnnotationsOf(judged: readonly Judged[], mode: Mode): Readonly<Record<string, string>> | undefined {
+  const entries = judged.flatMap(({ rule, annotations, messages }) => {
+    const isRecorded = messages.length > 0 && (mode === "audit" || rule.actions.has("Audit"));
+    const all = isRecorded ? [...annotations, [VIOLATIONS_KEY, messages.join("; ")] as const] : annotations;
+    return all.map(([key, value]) => [`${rule.name}.${key}`, value] as const);
+  });
+  return entries.length === 0 ? undefined : Object.fromEntries(entries);
+}
