@@ -12,7 +12,7 @@ export function worldWithPolicy(world: World, policy: CompiledPolicy): World {
     target: (key) => world.target(key),
     targetsIn: (namespace) => world.targetsIn(namespace),
     serviceProfilesFor: (service, namespace) => world.serviceProfilesFor(service, namespace),
-    hostObjects: (host) => world.hostObjects(host),
+    hostObjects: (service, namespace) => world.hostObjects(service, namespace),
     rules: () => world.rules(),
     ruleKind: (resource) => world.ruleKind(resource),
     exceptionsIn: (namespace) => world.exceptionsIn(namespace),
