@@ -69,10 +69,17 @@ const WATCHED: readonly Right[] = [
   },
   {
     apiGroup: FAIRLEAD_GROUP,
-    resources: ["resiliencepolicies"],
+    resources: ["resiliencepolicies", "admissionrules", "ruleexceptions"],
     verbs: ["list", "watch"],
     scope: "Cluster",
-    why: "the policies",
+    why: "the policies; the rules and who is exempt from them",
+  },
+  {
+    apiGroup: CORE_GROUP,
+    resources: ["configmaps"],
+    verbs: ["list", "watch"],
+    scope: "OwnNamespace",
+    why: "params of rules (spec.paramRef)",
   },
 ];
 

@@ -5,9 +5,19 @@ export interface Change {
   /**
    * `policy`: other settings are in force in the namespace; `policyObject`: a policy was written, be it only its
    * status; `owned`: a stored revision or a companion of a policy came, changed or went; `hostObject`: an object of
-   * people that a companion might meet did.
+   * people that a companion might meet did; `rule`: an AdmissionRule was written, be it only its status, or the ConfigMap
+   * that it reads; `exception`: a RuleException was.
    */
-  readonly type: "policy" | "policyObject" | "owned" | "namespace" | "target" | "serviceProfile" | "hostObject";
+  readonly type:
+    | "policy"
+    | "policyObject"
+    | "owned"
+    | "namespace"
+    | "target"
+    | "serviceProfile"
+    | "hostObject"
+    | "rule"
+    | "exception";
   readonly namespace: string;
   /** Only with `target`. */
   readonly key?: TargetKey;

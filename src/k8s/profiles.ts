@@ -1,6 +1,8 @@
 import type { KubernetesObject } from "../core/kubernetes.ts";
 import { isActiveProfile } from "../core/service-profile.ts";
 import type { ServiceProfileInfo } from "../core/world.ts";
+import type { Change } from "./change.ts";
+import type { WatchHandler } from "./watch-options.ts";
 
 const NONE: readonly ServiceProfileInfo[] = Object.freeze([]);
 
@@ -39,4 +41,19 @@ export function toServiceProfile(object: KubernetesObject): ServiceProfileInfo {
 
 function hostOf(profileName: string): string {
   return profileName.split(".", 3).join(".");
+}
+
+/** Keeps the ServiceProfiles, and tells of each change. */
+export function profileHandler(profiles: ProfileIndex, emit: (change: Change) => void): WatchHandler {
+  return {
+    set: (object) => {
+      const profile = toServiceProfile(object);
+      profiles.set(profile);
+      emit({ type: "serviceProfile", namespace: profile.namespace });
+    },
+    delete: (namespace, name) => {
+      profiles.delete(namespace, name);
+      emit({ type: "serviceProfile", namespace });
+    },
+  };
 }

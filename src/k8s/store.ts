@@ -8,7 +8,6 @@ import {
   GATEWAY_HTTP_ROUTE,
   MANAGED_BY,
   MANAGED_BY_LABEL,
-  MODE_LABEL,
   TARGET_KINDS,
   type TargetKind,
 } from "../core/names.ts";
@@ -19,14 +18,16 @@ import { type KubernetesClient, type ResourceRef, resourcePath } from "./client.
 import type { Change } from "./change.ts";
 import { hostObjectHandler, HostObjects } from "./host-objects.ts";
 import { NamespacedMap, TargetIndex, targetKeyOf } from "./namespaced.ts";
+import { NamespaceIndex } from "./namespaces.ts";
 import { PolicyIndex, type PolicyNews } from "./policies.ts";
 import { type Clock, describeError, type Logger, type Random, systemClock } from "./ports.ts";
-import { ProfileIndex, toServiceProfile } from "./profiles.ts";
-import { reduce, sameStrings, slim } from "./reduce.ts";
+import { profileHandler, ProfileIndex } from "./profiles.ts";
+import { reduce, slim } from "./reduce.ts";
 import { Refill } from "./refill.ts";
 import { revisionHandler } from "./revisions.ts";
+import { RuleStore } from "./rule-store.ts";
 import { ResourceWatch } from "./watch.ts";
-import { WATCH_TUNING, type WatchHandler, type WatchTuning } from "./watch-options.ts";
+import { WATCH_TUNING, type WatchedPart, type WatchHandler, type WatchTuning } from "./watch-options.ts";
 
 export interface StoreOptions {
   readonly client: KubernetesClient;
@@ -34,6 +35,8 @@ export interface StoreOptions {
   /** core/intent/policy.ts; a policy that it refuses is not part of the world. */
   readonly compilePolicy: (object: KubernetesObject) => { readonly policy: CompiledPolicy | undefined };
   readonly log: Logger;
+  /** Where the ConfigMaps are that rules read as params; absent: they are not watched. */
+  readonly ownNamespace?: string;
   /** Watch the stored revisions of policies too: the controller does, admission does not. */
   readonly watchRevisions?: boolean;
   readonly tuning?: Partial<WatchTuning>;
@@ -61,12 +64,13 @@ const SERVICE_PROFILES: ResourceRef = { group: "linkerd.io", resource: "servicep
 export class ClusterStore implements World {
   readonly defaults: WorldDefaults;
   readonly #options: StoreOptions;
-  readonly #namespaces = new Map<string, NamespaceInfo>();
+  readonly #namespaces: NamespaceIndex;
   readonly #policies = new PolicyIndex();
   readonly #revisions = new NamespacedMap<KubernetesObject>();
   readonly #targets = new TargetIndex();
   readonly #profiles = new ProfileIndex();
   readonly #hostObjects = new HostObjects();
+  readonly #rules: RuleStore;
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #refill: Refill;
   readonly #namespaceWatch: ResourceWatch;
@@ -78,6 +82,9 @@ export class ClusterStore implements World {
   constructor(options: StoreOptions) {
     this.#options = options;
     this.defaults = options.defaults;
+    this.#namespaces = new NamespaceIndex(options.defaults.excludedNamespaces);
+    const emit = (change: Change): void => this.#emit(change);
+    this.#rules = new RuleStore({ ...options, excludedNamespaces: options.defaults.excludedNamespaces, emit });
     this.#refill = new Refill({
       fill: (namespace, signal) => this.#fill(namespace, signal),
       filled: (namespace) => this.#emit({ type: "namespace", namespace }),
@@ -99,30 +106,18 @@ export class ClusterStore implements World {
     this.#companionWatches = new Map(
       COMPANION_KINDS.map((kind) => [
         kind,
-        this.#watch(
-          { group: kind.group, resource: kind.resource },
-          hostObjectHandler(kind, this.#hostObjects, (change) => this.#emit(change)),
-        ),
+        this.#watch({ group: kind.group, resource: kind.resource }, hostObjectHandler(kind, this.#hostObjects, emit)),
       ]),
     );
     this.#otherWatches = [
       ...this.#companionWatches.values(),
+      ...this.#rules.watches((resource, handler, only) => this.#watch(resource, handler, only)),
       this.#watch(POLICIES, {
         set: (object) => this.#setPolicy(object),
         delete: (namespace, name) => this.#deletePolicy(namespace, name),
       }),
       ...(options.watchRevisions ? [this.#watchRevisions()] : []),
-      this.#watch(SERVICE_PROFILES, {
-        set: (object) => {
-          const profile = toServiceProfile(object);
-          this.#profiles.set(profile);
-          this.#emit({ type: "serviceProfile", namespace: profile.namespace });
-        },
-        delete: (namespace, name) => {
-          this.#profiles.delete(namespace, name);
-          this.#emit({ type: "serviceProfile", namespace });
-        },
-      }),
+      this.#watch(SERVICE_PROFILES, profileHandler(this.#profiles, emit)),
     ];
   }
 
@@ -137,7 +132,7 @@ export class ClusterStore implements World {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#listeners.clear();
-    await Promise.all([this.#refill.stop(), ...this.#watches().map((watch) => watch.stop())]);
+    await Promise.all([this.#refill.stop(), this.#rules.kinds.stop(), ...this.#watches().map((watch) => watch.stop())]);
   }
 
   /** True once every kind was listed or found absent. It stays true. */
@@ -167,6 +162,10 @@ export class ClusterStore implements World {
 
   namespace(name: string): NamespaceInfo | undefined {
     return this.#namespaces.get(name);
+  }
+
+  namespaces(): Iterable<NamespaceInfo> {
+    return this.#namespaces.all();
   }
 
   policiesIn(namespace: string): readonly CompiledPolicy[] {
@@ -211,23 +210,28 @@ export class ClusterStore implements World {
   }
 
   rules(): readonly CompiledRule[] {
-    return [];
+    return this.#rules.rules();
   }
 
-  ruleKind(_name: ResourceName): RuleKind | undefined {
-    return undefined;
+  /** The rules as they are stored, with their status, also those that are refused. */
+  ruleObjects(): readonly KubernetesObject[] {
+    return this.#rules.objects();
   }
 
-  exceptionsIn(_namespace: string): readonly CompiledException[] {
-    return [];
+  ruleKind(name: ResourceName): RuleKind | undefined {
+    return this.#rules.kinds.kind(name);
   }
 
-  paramsConfigMap(_name: string): KubernetesObject | undefined {
-    return undefined;
+  exceptionsIn(namespace: string): readonly CompiledException[] {
+    return this.#rules.exceptionsIn(namespace);
   }
 
-  namespaceObject(_name: string): KubernetesObject | undefined {
-    return undefined;
+  paramsConfigMap(name: string): KubernetesObject | undefined {
+    return this.#rules.configMap(name);
+  }
+
+  namespaceObject(name: string): KubernetesObject | undefined {
+    return this.#namespaces.object(name);
   }
 
   serviceProfilesFor(service: string, namespace: string): readonly ServiceProfileInfo[] {
@@ -260,45 +264,38 @@ export class ClusterStore implements World {
   async #startTargets(): Promise<void> {
     await this.#namespaceWatch.whenSynced();
     if (!this.#stopped) for (const watch of this.#targetWatches.values()) watch.start();
+    await this.whenSynced();
+    if (!this.#stopped) this.#rules.kinds.start();
   }
 
   #watches(): readonly ResourceWatch[] {
     return [this.#namespaceWatch, ...this.#targetWatches.values(), ...this.#otherWatches];
   }
 
-  #watch(resource: ResourceRef, handler: WatchHandler, labelSelector?: string): ResourceWatch {
+  #watch(resource: ResourceRef, handler: WatchHandler, only: WatchedPart = {}): ResourceWatch {
     const { client, log, tuning, clock, random } = this.#options;
-    return new ResourceWatch({ client, resource, labelSelector, handler, log, tuning, clock, random });
+    return new ResourceWatch({ client, resource, handler, log, tuning, clock, random, ...only });
   }
 
   #watchRevisions(): ResourceWatch {
     const handler = revisionHandler(this.#revisions, (change) => this.#emit(change));
-    return this.#watch(CONTROLLER_REVISIONS, handler, `${MANAGED_BY_LABEL}=${MANAGED_BY}`);
-  }
-
-  #optedIn(namespace: string): boolean {
-    const mode = this.#namespaces.get(namespace)?.labels[MODE_LABEL];
-    return mode !== undefined && !this.defaults.excludedNamespaces.has(namespace);
+    return this.#watch(CONTROLLER_REVISIONS, handler, { labelSelector: `${MANAGED_BY_LABEL}=${MANAGED_BY}` });
   }
 
   #setNamespace(object: KubernetesObject): void {
-    const { name = "", labels = {}, annotations = {}, deletionTimestamp } = slim(object).metadata ?? {};
-    const terminating = deletionTimestamp !== undefined;
-    const info = { name, labels, annotations, terminating };
-    if (sameNamespace(this.#namespaces.get(name), info)) return;
-    const wasIn = this.#optedIn(name);
-    this.#namespaces.set(name, info);
-    this.#afterNamespace(name, wasIn);
+    const name = object.metadata?.name ?? "";
+    const wasIn = this.#namespaces.optedIn(name);
+    if (this.#namespaces.set(object)) this.#afterNamespace(name, wasIn);
   }
 
   #deleteNamespace(name: string): void {
-    const wasIn = this.#optedIn(name);
+    const wasIn = this.#namespaces.optedIn(name);
     this.#namespaces.delete(name);
     this.#afterNamespace(name, wasIn);
   }
 
   #afterNamespace(name: string, wasIn: boolean): void {
-    const isIn = this.#optedIn(name);
+    const isIn = this.#namespaces.optedIn(name);
     if (wasIn && !isIn) {
       this.#refill.cancel(name);
       this.#targets.reduceAll(name, reduce);
@@ -318,7 +315,7 @@ export class ClusterStore implements World {
       await this.#options.client.list(resourcePath({ ...kind, version, namespace }), {
         signal,
         onPage: (items) => {
-          if (!this.#optedIn(namespace)) return;
+          if (!this.#namespaces.optedIn(namespace)) return;
           for (const item of items) {
             if (this.#targets.isReduced(kind, namespace, item.metadata?.name ?? ""))
               this.#targets.set(kind, slim(item), true);
@@ -332,7 +329,7 @@ export class ClusterStore implements World {
     return {
       set: (object) => {
         const namespace = object.metadata?.namespace ?? "";
-        const full = this.#optedIn(namespace);
+        const full = this.#namespaces.optedIn(namespace);
         const stored = full ? slim(object) : reduce(object);
         this.#targets.set(kind, stored, full);
         this.#emit({ type: "target", namespace, key: targetKeyOf(stored) });
@@ -378,9 +375,4 @@ export class ClusterStore implements World {
       }
     }
   }
-}
-
-function sameNamespace(a: NamespaceInfo | undefined, b: NamespaceInfo): boolean {
-  if (a === undefined || a.terminating !== b.terminating) return false;
-  return sameStrings(a.labels, b.labels) && sameStrings(a.annotations, b.annotations);
 }

@@ -38,11 +38,15 @@ export const WATCH_TUNING: WatchTuning = {
   frameLengthMax: 16 * 1024 * 1024,
 };
 
-export interface WatchOptions {
+/** Which objects of a kind are watched; all of them where nothing is said. */
+export interface WatchedPart {
+  readonly namespace?: string | undefined;
+  readonly labelSelector?: string | undefined;
+}
+
+export interface WatchOptions extends WatchedPart {
   readonly client: KubernetesClient;
   readonly resource: ResourceRef;
-  /** Only objects with these labels. */
-  readonly labelSelector?: string | undefined;
   readonly handler: WatchHandler;
   readonly log: Logger;
   readonly tuning?: Partial<WatchTuning> | undefined;

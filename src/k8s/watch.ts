@@ -14,7 +14,7 @@ interface Ending {
 }
 
 /**
- * Lists and watches one resource in all namespaces, for ever: whatever goes wrong, it comes back, and then the
+ * Lists and watches one resource, in all namespaces unless one is named, for ever: whatever goes wrong, it comes back, and then the
  * handler has seen exactly what is in the cluster, vanished objects included (docs/adr/0005-watching.md names what it survives).
  */
 export class ResourceWatch {
@@ -88,6 +88,11 @@ export class ResourceWatch {
     await this.#loop;
   }
 
+  #path(version: string): string {
+    const { namespace } = this.#options;
+    return resourcePath({ ...this.resource, version, ...(namespace !== undefined && { namespace }) });
+  }
+
   async #run(): Promise<void> {
     let failures = 0;
     while (!this.#stopped) {
@@ -149,7 +154,7 @@ export class ResourceWatch {
   async #list(version: string): Promise<string> {
     this.counters.lists += 1;
     const seen = new Set<string>();
-    const resourceVersion = await this.#options.client.list(resourcePath({ ...this.resource, version }), {
+    const resourceVersion = await this.#options.client.list(this.#path(version), {
       query: { labelSelector: this.#options.labelSelector },
       signal: this.#attempt.signal,
       timeoutMs: this.#tuning.listTimeoutMs,
@@ -169,7 +174,7 @@ export class ResourceWatch {
     const cancelTimer = this.#watchInactivity();
     try {
       const response = await this.#options.client.stream({
-        path: resourcePath({ ...this.resource, version }),
+        path: this.#path(version),
         query: {
           watch: true,
           allowWatchBookmarks: true,

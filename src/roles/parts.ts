@@ -40,6 +40,7 @@ export async function createParts(config: ServeConfig, log: Logger, options: Par
     client,
     compilePolicy,
     log,
+    ownNamespace: config.namespace,
     watchRevisions: options.watchRevisions,
     defaults: {
       // The API server has matched the label already; until the watch brings it, nothing is denied by guess.

@@ -14,7 +14,7 @@ import type { Change } from "../../src/k8s/change.ts";
 import { ClusterStore } from "../../src/k8s/store.ts";
 
 const SILENT: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-const OUR_CRDS = "charts/fairlead/templates/crds/resiliencepolicies.yaml";
+const OUR_CRDS = "webhook-config/crds.yaml";
 const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
 
 let controlPlane: ControlPlane;
@@ -245,7 +245,7 @@ describe("policies and profiles", () => {
     const { store } = await startStore();
     expect(store.synced).toBe(true);
     const states = store.watchStates();
-    expect(states).toHaveLength(9);
+    expect(states).toHaveLength(11);
     for (const state of states) expect(state).toMatchObject({ synced: true, served: true });
     for (const state of states) expect(state.stalenessMs).toBeLessThan(60_000);
   });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { denialText } from "../../src/core/admission/text.ts";
-import { compileRule } from "../../src/core/rules/compile-rule.ts";
+import { compileRule, compileStoredRule } from "../../src/core/rules/compile-rule.ts";
 import { compileOne, matching, OPTIONS, ruleObject, texts } from "./rule-objects.ts";
 
 describe("a rule compiles that reads", () => {
@@ -375,5 +375,22 @@ describe("a compiled rule", () => {
       'spec.validations[0].mesage: Found the unknown field "mesage", wanted one of expression, message, messageExpression, reason, fix',
       'spec.variables: Found "a" twice, wanted each name once',
     ]);
+  });
+});
+
+describe("a rule that the API server has stored", () => {
+  const stored = (expression: string) =>
+    compileStoredRule(ruleObject({ matchConstraints: matching("pods"), validations: [{ expression }] }), new Set());
+
+  test("is in force whether its kind is still known or not, and whatever it may cost", () => {
+    const nested =
+      "object.spec.containers.all(a, object.spec.containers.all(b, object.spec.containers.all(c, a == b)))";
+    for (const expression of ["object.spec.hostNetwork", nested]) expect(stored(expression).rule).toBeDefined();
+    expect(compileOne("object.spec.hostNetwork", { matchConstraints: matching("pods") }).rule).toBeUndefined();
+  });
+
+  test("is not in force when it is wrong whatever the kind is", () => {
+    expect(stored("object.spec.hostNetwork &&").rule).toBeUndefined();
+    expect(stored("'text'").rule).toBeUndefined();
   });
 });

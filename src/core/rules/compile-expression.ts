@@ -31,11 +31,13 @@ type Attempt =
 export class ExpressionCompiler {
   readonly findings: Finding[] = [];
   readonly #scopes: readonly RuleScope[];
+  readonly #takesUnknown: boolean;
   #costMax = 0;
 
-  /** At least one scope. */
-  constructor(scopes: readonly RuleScope[]) {
+  /** At least one scope. `takesUnknown`: a result of unknown type passes for any that is wanted. */
+  constructor(scopes: readonly RuleScope[], { takesUnknown = false }: { readonly takesUnknown?: boolean } = {}) {
     this.#scopes = scopes;
+    this.#takesUnknown = takesUnknown;
   }
 
   /** The most that all expressions so far may cost together for one object, in units of cel-go. */
@@ -44,7 +46,9 @@ export class ExpressionCompiler {
   }
 
   /** The program, or undefined with one finding for each problem. */
-  compile(source: ExpressionSource): Program | undefined {
+  compile({ wanted, ...rest }: ExpressionSource): Program | undefined {
+    const types = wanted && this.#takesUnknown ? ([...wanted, "dyn"] as const) : wanted;
+    const source = { ...rest, ...(types && { wanted: types }) };
     const attempts = this.#scopes.map((scope) => ({ kind: scope.kind, attempt: attempt(source, scope) }));
     const failed = attempts.flatMap(({ kind, attempt }) =>
       attempt.program === undefined ? attempt.findings.map((item) => ({ kind, item })) : [],

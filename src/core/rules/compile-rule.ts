@@ -17,6 +17,8 @@ export interface RuleOptions {
   readonly excludedNamespaces: ReadonlySet<string>;
   /** The most that a rule may cost for one object, estimated, in units of cel-go; absent: what `serve` gives a rule. */
   readonly costMax?: number;
+  /** An expression of which the type is not known may stand where a condition or a text is wanted. */
+  readonly takesUnknown?: boolean;
 }
 
 export interface RuleCompilation {
@@ -33,6 +35,17 @@ export function compileRule(object: unknown, options: RuleOptions): RuleCompilat
     return { rule: undefined, findings: parsed.problems.map((problem) => finding("FL701", problem.path, problem)) };
   }
   return compileSpec(parsed.value, options);
+}
+
+const NOTHING_KNOWN: RuleKinds = { ruleKind: () => undefined };
+
+/**
+ * A rule that the API server has stored, so it was accepted. What it matched was known then; here nothing depends on
+ * whether it still is, so that no rule goes out of force because a kind changes or its schema has not been read yet.
+ */
+export function compileStoredRule(object: unknown, excludedNamespaces: ReadonlySet<string>): RuleCompilation {
+  const costMax = Number.POSITIVE_INFINITY;
+  return compileRule(object, { kinds: NOTHING_KNOWN, excludedNamespaces, costMax, takesUnknown: true });
 }
 
 /** A ValidatingAdmissionPolicy in the form of a rule: what nobody asks of the API server is not asked of it here. */
@@ -55,7 +68,7 @@ export function compileSpec(
   const scopes = shapes.map(
     (kind) => new RuleScope({ kind: kind?.kind ?? "", object: kind?.shape ?? "dyn", params, isPlain }),
   );
-  const compiler = new ExpressionCompiler(scopes);
+  const compiler = new ExpressionCompiler(scopes, options);
   const programs = compilePrograms(spec, compiler);
   const all = sortFindings([
     ...(dialect === undefined ? findings : findings.map(withoutEffect)),

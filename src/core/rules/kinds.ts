@@ -68,13 +68,17 @@ const CLUSTER_SCOPED: ReadonlyMap<string, readonly string[]> = new Map([
   [FAIRLEAD_GROUP, ["admissionrules"]],
 ]);
 
+export function isForbiddenGroup(group: string): boolean {
+  return FORBIDDEN_GROUPS.has(group);
+}
+
 /** Why no rule may match a resource; undefined where it may. */
 export function whyForbidden(
   { group, resource }: Omit<ResourceName, "version">,
   isCluster = false,
 ): string | undefined {
   if (resource.includes("/")) return "subresources are never sent to Fairlead";
-  if (FORBIDDEN_GROUPS.has(group)) return `a cluster that cannot write ${group} cannot heal itself`;
+  if (isForbiddenGroup(group)) return `a cluster that cannot write ${group} cannot heal itself`;
   if (group === "*" && resource === "*") return "that includes what a cluster cannot do without";
   if (group === CORE_GROUP && resource === "*") return "that includes Events, which a cluster cannot do without";
   if (group === CORE_GROUP && FORBIDDEN_CORE.has(resource)) return `a cluster cannot do without ${resource}`;
