@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { namespacePool } from "./test/dataplane/namespace-pool.ts";
 
 /** The first run on a machine builds the control plane's binaries (about seven minutes on two cores). */
 const BUILD_TIMEOUT_MS = 40 * 60_000;
@@ -20,7 +21,7 @@ export default defineConfig({
         test: {
           name: "fast",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/cluster/**"],
+          exclude: ["test/cluster/**", "test/dataplane/**"],
           testTimeout: 60_000,
           sequence: { groupOrder: 0 },
         },
@@ -35,6 +36,19 @@ export default defineConfig({
           fileParallelism: true,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "dataplane",
+          include: ["test/dataplane/**/*.test.ts"],
+          globalSetup: "test/dataplane/global-setup.ts",
+          pool: namespacePool,
+          testTimeout: 120_000,
+          hookTimeout: BUILD_TIMEOUT_MS,
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

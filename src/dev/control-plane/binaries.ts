@@ -10,17 +10,29 @@ import { BINARY_NAMES, type BinaryName, type BinarySource, binarySource, cacheRo
  * it with the Go toolchain, once on a machine. The PATH is never searched: its kubectl may be of any version.
  */
 export async function resolveBinary(name: BinaryName): Promise<string> {
-  const source = binarySource(name);
-  const known = await findBinary(source);
+  return resolveSource(binarySource(name));
+}
+
+/** Finds or makes the binary of any source, as resolveBinary() does it. */
+export async function resolveSource(source: BinarySource): Promise<string> {
+  const find = () => findBinary(source);
+  return findOrMake(source.name, find, async () => {
+    if (isInEnvtestArchive(source.name)) await downloadEnvtest();
+    return (await find()) ?? (await buildBinary(source));
+  });
+}
+
+/** Finds what is in the cache, or makes it while no other process makes anything there. */
+export async function findOrMake(
+  name: string,
+  find: () => Promise<string | undefined>,
+  make: () => Promise<string>,
+): Promise<string> {
+  const known = await find();
   if (known !== undefined) return known;
   await mkdir(cacheRoot(), { recursive: true });
   const onWait = () => progress(`waiting for another process that prepares binaries, then for ${name}`);
-  return withLock(join(cacheRoot(), "build.lock"), onWait, async () => {
-    const madeMeanwhile = await findBinary(source);
-    if (madeMeanwhile !== undefined) return madeMeanwhile;
-    if (isInEnvtestArchive(name)) await downloadEnvtest();
-    return (await findBinary(source)) ?? (await buildBinary(source));
-  });
+  return withLock(join(cacheRoot(), "build.lock"), onWait, async () => (await find()) ?? (await make()));
 }
 
 /** Finds or builds every binary, one after the other because builds share most of their packages. */
@@ -34,8 +46,12 @@ async function findBinary(source: BinarySource): Promise<string | undefined> {
   const assets = process.env["KUBEBUILDER_ASSETS"];
   const directories = [...(assets ? [assets] : []), source.cacheDirectory];
   if (isInEnvtestArchive(source.name)) directories.push(envtestDirectory());
-  for (const directory of directories) {
-    const path = join(directory, source.name);
+  return firstExecutable(directories.map((directory) => join(directory, source.name)));
+}
+
+/** The first of these files that exists and may be run. */
+export async function firstExecutable(paths: readonly string[]): Promise<string | undefined> {
+  for (const path of paths) {
     const runs = await access(path, constants.X_OK).then(
       () => true,
       () => false,

@@ -18,6 +18,9 @@ const SERVING_NAMES = [
 /** The loopback address, and the first address of the Service range, which the Service "kubernetes" gets. */
 const SERVING_ADDRESSES = ["127.0.0.1", "10.96.0.1"];
 
+/** GeneralName of RFC 5280, section 4.2.1.6. */
+const ALT_NAME_TYPES = { dns: 2, uri: 6, address: 7 } as const;
+
 interface KeyPair {
   readonly privatePem: string;
   readonly publicPem: string;
@@ -44,8 +47,7 @@ export interface ControlPlaneCertificates {
 
 /** Makes everything the control plane needs; the CA is new each time and trusted by nothing else. */
 export async function createCertificates(): Promise<ControlPlaneCertificates> {
-  const [caKeys, serviceAccount] = await Promise.all([newKeyPair(), newKeyPair()]);
-  const ca = sign(caKeys, { subject: { user: "fairlead-dev-ca" }, extensions: caExtensions() });
+  const [ca, serviceAccount] = await Promise.all([createAuthority("fairlead-dev-ca"), newKeyPair()]);
   const [serving, admin, controllerManager] = await Promise.all([
     issueServing(ca),
     issueClient(ca, { user: "fairlead-admin", groups: ["system:masters"] }),
@@ -54,21 +56,33 @@ export async function createCertificates(): Promise<ControlPlaneCertificates> {
   return { ca, serving, admin, controllerManager, serviceAccount };
 }
 
+/** Makes a CA that signs itself. */
+export async function createAuthority(name: string): Promise<Certificate> {
+  return sign(await newKeyPair(), { subject: { user: name }, extensions: caExtensions() });
+}
+
 /** Issues a certificate with which a client is the given user in the given groups. */
 export async function issueClient(ca: Certificate, identity: ClientIdentity): Promise<Certificate> {
   return sign(await newKeyPair(), { subject: identity, extensions: leafExtensions({ clientAuth: true }), issuer: ca });
 }
 
-/** The API server shows the same certificate to its clients and, as a client, to etcd. */
-async function issueServing(ca: Certificate): Promise<Certificate> {
-  const dnsType = 2;
-  const addressType = 7;
+/** Issues a certificate for a server on this machine, which shows the same one where it is a client, as at etcd. */
+export async function issueServing(ca: Certificate, name = "kube-apiserver"): Promise<Certificate> {
   const altNames = [
-    ...SERVING_NAMES.map((value) => ({ type: dnsType, value })),
-    ...SERVING_ADDRESSES.map((ip) => ({ type: addressType, ip })),
+    ...SERVING_NAMES.map((value) => ({ type: ALT_NAME_TYPES.dns, value })),
+    ...SERVING_ADDRESSES.map((ip) => ({ type: ALT_NAME_TYPES.address, ip })),
   ];
+  return issuePeer(ca, { user: name }, altNames);
+}
+
+/** Issues a certificate whose name is a URI and nothing else, as the workloads of a mesh have it. */
+export async function issueWorkload(ca: Certificate, uri: string): Promise<Certificate> {
+  return issuePeer(ca, { user: "workload" }, [{ type: ALT_NAME_TYPES.uri, value: uri }]);
+}
+
+async function issuePeer(ca: Certificate, subject: ClientIdentity, altNames: object[]): Promise<Certificate> {
   const extensions = [...leafExtensions({ serverAuth: true, clientAuth: true }), { name: "subjectAltName", altNames }];
-  return sign(await newKeyPair(), { subject: { user: "kube-apiserver" }, extensions, issuer: ca });
+  return sign(await newKeyPair(), { subject, extensions, issuer: ca });
 }
 
 interface SigningRequest {

@@ -11,6 +11,8 @@ const START_ATTEMPTS = 2;
 export interface Launch {
   readonly name: string;
   readonly logPath: string;
+  /** The whole environment of the program; that of this process unless told. */
+  readonly env?: NodeJS.ProcessEnv;
   /** Called again, so that it can pick other ports, when another process took one of them first. */
   command(): Promise<readonly string[]>;
   isReady(): Promise<boolean>;
@@ -19,7 +21,8 @@ export interface Launch {
 /** Starts a component and waits until it is ready; a lost race for a port is run again. */
 export async function launch(component: Launch): Promise<Supervised> {
   for (let attempt = 1; ; attempt++) {
-    const child = spawnSupervised(await component.command(), { logPath: component.logPath });
+    const { logPath, env } = component;
+    const child = spawnSupervised(await component.command(), { logPath, ...(env === undefined ? {} : { env }) });
     try {
       await waitUntilReady(component, child);
       return child;

@@ -12,25 +12,23 @@ const GATEWAY_API_ROUTES = ["httproutes", "grpcroutes"];
 
 /** CRDs of the Gateway API's standard channel, read from the Go module that carries them; its routes unless told. */
 export async function gatewayApiCrdPaths(plurals: readonly string[] = GATEWAY_API_ROUTES): Promise<string[]> {
-  const stdout = await downloadModule();
-  const { Dir: directory } = z.object({ Dir: z.string() }).parse(JSON.parse(stdout));
+  const directory = await moduleFiles(gatewayApiModuleDirectory(), GATEWAY_API_MODULE);
   const standard = join(directory, "config", "crd", "standard");
   return plurals.map((plural) => join(standard, `gateway.networking.k8s.io_${plural}.yaml`));
 }
 
-async function downloadModule(): Promise<string> {
+/** The directory with the files of a module, which the go.mod in the other directory requires. */
+export async function moduleFiles(moduleDirectory: string, module: string): Promise<string> {
   try {
-    const { stdout } = await promisify(execFile)("go", ["mod", "download", "-json", GATEWAY_API_MODULE], {
-      cwd: gatewayApiModuleDirectory(),
+    const { stdout } = await promisify(execFile)("go", ["mod", "download", "-json", module], {
+      cwd: moduleDirectory,
       env: { ...process.env, GOWORK: "off", GOFLAGS: "-mod=readonly" },
     });
-    return stdout;
+    return z.object({ Dir: z.string() }).parse(JSON.parse(stdout)).Dir;
   } catch (error) {
     const hint =
       (error as NodeJS.ErrnoException).code === "ENOENT" ? "install Go 1.26 or newer" : (error as Error).message;
-    throw new Error(`Cannot get the Gateway API's CRDs from the Go module ${GATEWAY_API_MODULE}: ${hint}`, {
-      cause: error,
-    });
+    throw new Error(`Cannot get CRDs from the Go module ${module}: ${hint}`, { cause: error });
   }
 }
 

@@ -5,9 +5,9 @@ import { join } from "node:path";
 export const BINARY_NAMES = ["etcd", "kube-apiserver", "kubectl", "kube-controller-manager", "helm"] as const;
 export type BinaryName = (typeof BINARY_NAMES)[number];
 
-/** Where one binary comes from: a package of a Go module that is pinned by a go.mod beside this file. */
+/** Where one binary comes from: a package of a Go module that is pinned by a go.mod in this repository. */
 export interface BinarySource {
-  readonly name: BinaryName;
+  readonly name: string;
   readonly version: string;
   readonly moduleDirectory: string;
   readonly goPackage: string;
@@ -47,21 +47,22 @@ const ORIGINS = {
 /** Describes a binary; the version in the cache path comes from go.mod, so that a new version is a new binary. */
 export function binarySource(name: BinaryName): BinarySource {
   const origin = ORIGINS[name];
-  const version = moduleVersion(origin.folder, origin.module);
+  const moduleDirectory = join(GO_DIRECTORY, origin.folder);
+  const version = requiredVersion(moduleDirectory, origin.module);
   return {
     name,
     version,
-    moduleDirectory: join(GO_DIRECTORY, origin.folder),
+    moduleDirectory,
     goPackage: origin.goPackage,
     linkerFlags: ["-s", "-w", ...stampedVariables(name, version).map((variable) => `-X ${variable}`)].join(" "),
-    cacheDirectory: join(cacheRoot(), `${origin.label}-${version}-${process.platform}-${process.arch}`),
+    cacheDirectory: cacheDirectory(origin.label, version),
     expectedTime: origin.time,
   };
 }
 
 /** The version of Kubernetes that the whole control plane has, such as v1.36.3. */
 export function kubernetesVersion(): string {
-  return moduleVersion(KUBERNETES.folder, KUBERNETES.module);
+  return requiredVersion(join(GO_DIRECTORY, KUBERNETES.folder), KUBERNETES.module);
 }
 
 /** The directory under which every found or built binary is kept. */
@@ -70,13 +71,19 @@ export function cacheRoot(): string {
   return join(base, "fairlead", "control-plane");
 }
 
+/** Where the binaries of one version are kept. */
+export function cacheDirectory(label: string, version: string): string {
+  return join(cacheRoot(), `${label}-${version}-${process.platform}-${process.arch}`);
+}
+
 /** The folder of the go.mod that pins the Gateway API, whose CRDs are read from the module. */
 export function gatewayApiModuleDirectory(): string {
   return join(GO_DIRECTORY, "gateway-api");
 }
 
-function moduleVersion(folder: string, module: string): string {
-  const path = join(GO_DIRECTORY, folder, "go.mod");
+/** The version of a module that the go.mod in this directory requires. */
+export function requiredVersion(moduleDirectory: string, module: string): string {
+  const path = join(moduleDirectory, "go.mod");
   for (const line of readFileSync(path, "utf8").split("\n")) {
     const words = line
       .replace(/^require\b/, "")
@@ -84,7 +91,7 @@ function moduleVersion(folder: string, module: string): string {
       .split(/\s+/);
     if (words[0] === module && words[1]?.startsWith("v")) return words[1];
   }
-  throw new Error(`Cannot find the version of ${module}: go.mod in "${folder}" does not require it`);
+  throw new Error(`Cannot find the version of ${module}: "${path}" does not require it`);
 }
 
 /** A binary built from a module does not know its version; the release builds stamp it into these variables. */

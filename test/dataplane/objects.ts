@@ -1,0 +1,142 @@
+/** Objects that the harness itself needs. Each is written as a person would write it. */
+
+import type { KubernetesObject } from "../../src/core/kubernetes.ts";
+
+export type ApiObject = KubernetesObject & Readonly<Record<string, unknown>>;
+
+export const NAMESPACE = "shop";
+const NETWORKING = "networking.istio.io/v1";
+
+/** The name under which clients ask for a Service, whatever namespace they are in. */
+export function hostOf(service: string): string {
+  return `${service}.${NAMESPACE}.svc.cluster.local`;
+}
+
+/** A Service without pods behind it, so that nobody but the harness writes its endpoints. */
+export function service(name: string, targetPort: number): ApiObject {
+  const ports = [{ name: "http", port: 80, targetPort }];
+  return { apiVersion: "v1", kind: "Service", metadata: { name, namespace: NAMESPACE }, spec: { ports } };
+}
+
+/** The endpoints of a Service, which are ready; those with a proxy have a pod, see {@link proxiedPod}. */
+export function endpointSlice(name: string, options: EndpointOptions): ApiObject {
+  const { addresses, port, proxied } = options;
+  const pod = (address: string) => ({ targetRef: { kind: "Pod", name: podName(address), namespace: NAMESPACE } });
+  return {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name, namespace: NAMESPACE, labels: { "kubernetes.io/service-name": name } },
+    addressType: "IPv4",
+    ports: [{ name: "http", port, protocol: "TCP" }],
+    endpoints: addresses.map((address) => ({
+      addresses: [address],
+      conditions: { ready: true },
+      ...(proxied ? pod(address) : {}),
+    })),
+  };
+}
+
+export interface EndpointOptions {
+  readonly addresses: readonly string[];
+  readonly port: number;
+  readonly proxied: boolean;
+}
+
+/** A pod that no kubelet runs. It is there for its labels, of which one says that there is a proxy that speaks mTLS. */
+export function proxiedPod(app: string, address: string): ApiObject {
+  const labels = { app, "security.istio.io/tlsMode": "istio" };
+  const spec = { nodeName: "none", serviceAccountName: app, containers: [{ name: "server", image: "none" }] };
+  return { apiVersion: "v1", kind: "Pod", metadata: { name: podName(address), namespace: NAMESPACE, labels }, spec };
+}
+
+/** What a kubelet would say of that pod. */
+export function runningStatus(pod: ApiObject, address: string): ApiObject {
+  const status = {
+    phase: "Running",
+    podIP: address,
+    podIPs: [{ ip: address }],
+    conditions: [{ type: "Ready", status: "True" }],
+  };
+  return { apiVersion: "v1", kind: "Pod", metadata: pod.metadata ?? {}, status };
+}
+
+function podName(address: string): string {
+  return `pod-${address.replaceAll(".", "-")}`;
+}
+
+/** Makes the proxy of this workload listen at an address of its own, on the port of every Service. */
+export function clientSidecar(name: string, bind: string): ApiObject {
+  const egress = [{ bind, captureMode: "NONE", hosts: ["*/*"] }];
+  return sidecar(name, { egress });
+}
+
+export interface InboundOptions {
+  readonly address: string;
+  readonly port: number;
+  readonly bind: string;
+  readonly backendPort: number;
+}
+
+/** Makes the proxy of this workload stand before a backend on 127.0.0.1, at the address of the pod. */
+export function serverSidecar(name: string, options: InboundOptions): ApiObject {
+  const { address, port, bind, backendPort } = options;
+  const ingress = [
+    {
+      port: { number: port, protocol: "HTTP", name: "http" },
+      bind: address,
+      captureMode: "NONE",
+      defaultEndpoint: `127.0.0.1:${backendPort}`,
+    },
+  ];
+  return sidecar(name, { ingress, egress: [{ bind, captureMode: "NONE", hosts: [`./${hostOf(BARRIER)}`] }] });
+}
+
+function sidecar(name: string, spec: object): ApiObject {
+  return {
+    apiVersion: NETWORKING,
+    kind: "Sidecar",
+    metadata: { name, namespace: NAMESPACE },
+    spec: { workloadSelector: { labels: { app: name } }, ...spec },
+  };
+}
+
+/** The Service that exists only to be asked how far a proxy is. */
+export const BARRIER = "barrier";
+
+/** Makes every proxy answer for the barrier itself, with the number of the step. */
+export function barrierRoute(step: number): ApiObject {
+  return {
+    apiVersion: NETWORKING,
+    kind: "VirtualService",
+    metadata: { name: BARRIER, namespace: NAMESPACE },
+    spec: {
+      hosts: [hostOf(BARRIER)],
+      http: [{ directResponse: { status: 200, body: { string: String(step) } } }],
+    },
+  };
+}
+
+/** Has the API server ask istiod about every object of Istio, and refuse what istiod refuses. */
+export function validatingWebhook(url: string, caPem: string): ApiObject {
+  const webhook = {
+    name: "validation.istio.io",
+    clientConfig: { url, caBundle: Buffer.from(caPem).toString("base64") },
+    rules: [
+      {
+        apiGroups: ["networking.istio.io", "security.istio.io", "telemetry.istio.io", "extensions.istio.io"],
+        apiVersions: ["*"],
+        resources: ["*"],
+        operations: ["CREATE", "UPDATE"],
+      },
+    ],
+    failurePolicy: "Fail",
+    sideEffects: "None",
+    admissionReviewVersions: ["v1"],
+  };
+  return {
+    apiVersion: "admissionregistration.k8s.io/v1",
+    kind: "ValidatingWebhookConfiguration",
+    metadata: { name: "istiod" },
+    webhooks: [webhook],
+  };
+}
