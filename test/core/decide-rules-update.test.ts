@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { decide } from "../../src/core/admission/decide.ts";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import type { CompiledException, CompiledRule } from "../../src/core/rules/rule.ts";
 import { Cluster } from "./cluster.ts";
 import { exception, judgedBy, resources, rule, ruledWorld } from "./rule-support.ts";
-import { namespace, NOW_MS, policy, service } from "./worlds.ts";
+import { namespace, NOW_MS, policy, requestOf, service } from "./worlds.ts";
 
 const ENFORCE = namespace("enforce");
 const DAY_MS = 24 * 3_600_000;
@@ -231,6 +232,17 @@ describe("a write of a policy is judged by its effect on its targets", () => {
     const found = codes([TIMEOUT], elsewhere, { oldObject: TWO, world: [TWO, api.object] });
     expect(found).toEqual(["FL727"]);
     expect(codes([TIMEOUT], TWO, { oldObject: TWO, world: [TWO, api.object] })).toEqual([]);
+  });
+
+  test("as written by whoever writes the policy", () => {
+    const unlessAdmin = rule({
+      conditions: ["request.userInfo.username != 'admin'"],
+      validations: ["!has(effective.retry)"],
+    });
+    const world = ruledWorld([ENFORCE, service()], { rules: [unlessAdmin] });
+    const by = (username: string) =>
+      decide({ ...requestOf("rules-fail", MANY), attributes: { userInfo: { username } } }, world).allowed;
+    expect([by("admin"), by("somebody")]).toEqual([true, false]);
   });
 
   test("with the exceptions of the target", () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
+import { SERVE_LIMITS } from "../../src/core/rules/limits.ts";
 import type { RuleAction } from "../../src/core/rules/rule.ts";
 import { judgedBy, resources, rule, ruledWorld, type RuleText } from "./rule-support.ts";
 import { namespace, policy, service, worldOf } from "./worlds.ts";
@@ -325,4 +326,63 @@ describe("what rules see", () => {
 test("no rule costs nothing: the verdict is the one constant", () => {
   const verdictWithout = judgedBy(worldOf([ENFORCE]), service());
   expect(verdictWithout.rules).toBeUndefined();
+});
+
+describe("bad input", () => {
+  const outcomes = (validation: string, object: KubernetesObject = service()) => {
+    const world = ruledWorld([ENFORCE], {
+      rules: [rule({ validations: [validation] })],
+      defaults: { ruleLimits: SERVE_LIMITS },
+    });
+    return judgedBy(world, object).rules?.map(({ outcome, cost }) => [outcome, cost <= SERVE_LIMITS.rule * 1.1]);
+  };
+  const many = {
+    ...service(),
+    spec: { ports: Array.from({ length: 1_000 }, (_, index) => ({ port: index + 1, name: null })) },
+  };
+
+  test.each([
+    [
+      "a loop in a loop in a loop",
+      "object.spec.ports.all(a, object.spec.ports.all(b, object.spec.ports.all(c, true)))",
+    ],
+    [
+      "a list of lists of lists",
+      "object.spec.ports.map(a, object.spec.ports.map(b, object.spec.ports.map(c, c))).size() > 0",
+    ],
+  ])("%s is cut off, and an error", (_what, expression) => {
+    expect(outcomes(expression, many)).toEqual([["error", true]]);
+  });
+
+  test.each([
+    ["a field of the prototype", "object.constructor == 1", "error"],
+    ["__proto__", "object.__proto__ == 1", "error"],
+    ["a key of the prototype", "!('toString' in object)", "passed"],
+    ["a field that is null", "object.spec.ports.all(p, p.name == null)", "passed"],
+    ["a field of nothing", "object.spec.ports[0].name.first == 1", "error"],
+  ])("%s", (_what, expression, outcome) => {
+    expect(outcomes(expression, many)).toEqual([[outcome, true]]);
+  });
+
+  test("an integer beyond 2^53 is exact", () => {
+    const big = { ...service(), spec: { big: 2n ** 53n + 1n } };
+    expect(outcomes("object.spec.big == 9007199254740993", big)).toEqual([["passed", true]]);
+  });
+
+  test("the values of a large object are cut", () => {
+    const { message } = judgedBy(
+      ruledWorld([ENFORCE], { rules: [rule({ validations: ["object.spec.ports.size() < 5"] })] }),
+      many,
+    );
+    expect(message.length).toBeLessThan(400);
+    expect(message).toContain("found object.spec.ports = [{port: 1, name: null}, ");
+  });
+});
+
+test("a key of the audit log is one that the API server takes", () => {
+  const name = `${"long.".repeat(20)}rule`;
+  const said = verdict([{ name, validations: ["true"], annotations: { why: "'because'" } }], service());
+  const [key = ""] = Object.keys(said.auditAnnotations ?? {});
+  expect(key).toMatch(/^(?:long\.)+(?:l|lo|lon|long)?\.?why$/);
+  expect(key.length).toBeLessThanOrEqual(63);
 });

@@ -64,7 +64,16 @@ function auditAnnotationsOf(judged: readonly Judged[], mode: Mode): Readonly<Rec
   const entries = judged.flatMap(({ rule, annotations, messages }) => {
     const isRecorded = messages.length > 0 && (mode === "audit" || rule.actions.has("Audit"));
     const all = isRecorded ? [...annotations, [VIOLATIONS_KEY, messages.join("; ")] as const] : annotations;
-    return all.map(([key, value]) => [`${rule.name}.${key}`, value] as const);
+    return all.map(([key, value]) => [annotationKey(rule.name, key), value] as const);
   });
   return entries.length === 0 ? undefined : Object.fromEntries(entries);
+}
+
+/** The part behind the slash of a qualified name (k8s.io/apimachinery IsQualifiedName); longer ones the API server drops. */
+const KEY_LENGTH_MAX = 63;
+
+/** `<rule>.<key>`; a long name of a rule loses its end. */
+function annotationKey(rule: string, key: string): string {
+  const name = rule.slice(0, Math.max(0, KEY_LENGTH_MAX - key.length - 1)).replace(/[-.]+$/, "");
+  return name === "" ? key : `${name}.${key}`;
 }

@@ -63,8 +63,8 @@ export interface Verdict {
 export interface RuleResult {
   readonly rule: string;
   /**
-   * `unmatched`: the rule does not apply. `tolerated`: violated, as it was before the write. `excepted`: violated, and an exception lets it pass. `error`: some
-   * of it could not be evaluated, and the failure policy decided.
+   * `unmatched`: the rule does not apply. `tolerated`: violated, as it was before the write. `excepted`: violated, and an
+   * exception lets it pass. `error`: some of it could not be evaluated, and the failure policy decided.
    */
   readonly outcome: "unmatched" | "passed" | "violated" | "tolerated" | "excepted" | "error";
   /** Name of the exception that the write leans on. */

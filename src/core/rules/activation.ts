@@ -30,6 +30,7 @@ export interface Activation {
 }
 
 const NOTHING: Json = Object.freeze({});
+const NOBODY: Json = Object.freeze({ username: "", groups: Object.freeze([]) });
 
 export function activationFor(subject: Subject): Activation {
   const { request, object, oldObject, world } = subject;
@@ -106,7 +107,7 @@ function variablesOf(variables: readonly NamedProgram[], inputs: Json, budget: B
 }
 
 /** As the API server would have sent it; what is not known is empty. */
-function attributesOf(request: AdmissionRequest): Json {
+export function attributesOf(request: AdmissionRequest): Json {
   const { uid, namespace, name, operation, object } = request;
   const { group, kind } = request.kind;
   const { apiVersion = "" } = object ?? {};
@@ -122,7 +123,7 @@ function attributesOf(request: AdmissionRequest): Json {
     ...(name !== "" && { name }),
     namespace,
     operation,
-    userInfo: NOTHING,
+    userInfo: NOBODY,
     dryRun: false,
     options: NOTHING,
   };

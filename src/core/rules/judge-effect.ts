@@ -15,7 +15,7 @@ import type { Resource } from "./match.ts";
 import { readsOf } from "./reads.ts";
 import type { CompiledRule } from "./rule.ts";
 import { type RuleRun, runRule } from "./run.ts";
-import { activationFor, type Subject } from "./activation.ts";
+import { activationFor, attributesOf, type Subject } from "./activation.ts";
 
 export interface EffectOptions {
   /** Rules of the door for a kind of target. */
@@ -94,19 +94,21 @@ function readsEffect(rule: CompiledRule): boolean {
   return known;
 }
 
-/** The write of a target by which the policy in a world takes effect there. */
+/** The write of a target by which the policy in a world takes effect there, by whoever writes the policy. */
 function writeOf(
   { key, kind }: AimedTarget,
   live: KubernetesObject,
   { subject, world }: { readonly subject: Subject; readonly world: World },
 ): Subject {
-  const { phase, nowMs, uid } = subject.request;
+  const { phase, nowMs, uid, attributes = {} } = subject.request;
   const request = { phase, nowMs, uid, kind, operation: "UPDATE", namespace: key.namespace, name: key.name } as const;
   const before = { ...request, object: live, oldObject: live };
   const target = contextOf({ request: before, object: live, kind }, world);
   const { annotations, labels } = inject(target, meshOf(target.namespace, world.defaults), live);
   const object = withMetadata(live, annotations, labels);
-  return { request: { ...before, object }, object, oldObject: live, world };
+  const { userInfo } = attributes;
+  const asked = { ...attributesOf(before), ...(userInfo !== undefined && { userInfo }) };
+  return { request: { ...before, object, attributes: asked }, object, oldObject: live, world };
 }
 
 function withoutThoseOf(run: RuleRun, before: RuleRun): RuleRun | undefined {
