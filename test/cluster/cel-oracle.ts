@@ -2,9 +2,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import type { ControlPlane } from "../../src/dev/control-plane/control-plane.ts";
 import { ApiError } from "../../src/k8s/api-error.ts";
-import { KubernetesClient, resourcePath } from "../../src/k8s/client.ts";
+import { type ApiRequest, KubernetesClient, resourcePath } from "../../src/k8s/client.ts";
 import { loadCluster } from "../../src/k8s/config.ts";
-import { messageExpressionOf, type Outcome, validationExpressionOf } from "../rules/library-corpus.ts";
+import {
+  type Inputs,
+  messageExpressionOf,
+  type Outcome,
+  PANIC,
+  validationExpressionOf,
+} from "../rules/library-corpus.ts";
 
 const ADMISSION = { group: "admissionregistration.k8s.io", version: "v1" } as const;
 const POLICIES = resourcePath({ ...ADMISSION, resource: "validatingadmissionpolicies" });
@@ -18,34 +24,114 @@ const BUNDLE_SIZE = 25;
 const PARALLEL = 8;
 const READY_TIMEOUT_MS = 30_000;
 
-/**
- * What a real kube-apiserver makes of each expression. Each is a validation of a ValidatingAdmissionPolicy that fails
- * always, and only for the object of its own name, so that every answer is about one expression.
- */
-export async function askApiServer(
-  controlPlane: ControlPlane,
-  expressions: readonly string[],
-  object: string,
-): Promise<Map<string, Outcome>> {
-  const client = new KubernetesClient(await loadCluster({ kubeconfig: controlPlane.kubeconfigPath }));
-  await client.create(CRDS, PROBE_CRD);
-  const bundles: string[][] = [];
-  for (let at = 0; at < expressions.length; at += BUNDLE_SIZE) bundles.push(expressions.slice(at, at + BUNDLE_SIZE));
-  const outcomes = new Map<string, Outcome>();
-  const probes: Probe[] = [];
-  await inParallel([...bundles.entries()], async ([index, bundle]) => {
-    const { refused, accepted } = await createPolicy(client, `bundle-${index}`, bundle);
-    for (const [expression, text] of refused) outcomes.set(expression, { refused: text });
-    for (const [name, expression] of accepted) probes.push({ bundle: `bundle-${index}`, name, expression });
-  });
-  await inParallel(probes, async (probe) => outcomes.set(probe.expression, await probeOne(client, probe, object)));
-  return new Map(expressions.map((expression) => [expression, outcomes.get(expression) ?? { refused: "not asked" }]));
+/** A real kube-apiserver that says what it makes of expressions. */
+export class CelOracle {
+  readonly #client: KubernetesClient;
+  readonly #write: ApiRequest;
+  #bundles = 0;
+
+  private constructor(client: KubernetesClient, write: ApiRequest) {
+    this.#client = client;
+    this.#write = write;
+  }
+
+  /** Whose expressions see these objects. One a control plane. */
+  static async start(
+    controlPlane: Pick<ControlPlane, "kubeconfigPath">,
+    { object, oldObject }: Inputs,
+  ): Promise<CelOracle> {
+    const client = new KubernetesClient(await loadCluster({ kubeconfig: controlPlane.kubeconfigPath }));
+    await client.create(CRDS, PROBE_CRD);
+    if (oldObject === undefined) return new CelOracle(client, { method: "POST", path: PROBES, body: object });
+    const { metadata } = await untilServed(() => client.create(PROBES, oldObject));
+    const body = { ...object, metadata: { ...object.metadata, resourceVersion: metadata?.resourceVersion } };
+    return new CelOracle(client, { method: "PUT", path: `${PROBES}/${metadata?.name}`, body });
+  }
+
+  /**
+   * What becomes of each expression. Each is a validation of a ValidatingAdmissionPolicy that fails always, and only for
+   * the dry run of its own field manager, so that every answer is about one expression.
+   */
+  async ask(expressions: readonly string[]): Promise<Map<string, Outcome>> {
+    const bundles: (readonly string[])[] = [];
+    for (let at = 0; at < expressions.length; at += BUNDLE_SIZE) bundles.push(expressions.slice(at, at + BUNDLE_SIZE));
+    const published: Published = { names: [], probes: [], outcomes: new Map() };
+    await inParallel(bundles, (bundle) => this.#publish(bundle, published));
+    const { names, probes, outcomes } = published;
+    await inParallel(probes, async (probe) => outcomes.set(probe.expression, await this.#probe(probe)));
+    await inParallel(names, async (name) => {
+      await this.#client.delete(`${BINDINGS}/${name}`);
+      await this.#client.delete(`${POLICIES}/${name}`);
+    });
+    return new Map(expressions.map((expression) => [expression, outcomes.get(expression) ?? { refused: "not asked" }]));
+  }
+
+  /** Makes a policy of a bundle, of several where one of its expressions makes the API server panic. */
+  async #publish(bundle: readonly string[], published: Published): Promise<void> {
+    const name = `bundle-${this.#bundles++}`;
+    try {
+      const { refused, accepted } = await createPolicy(this.#client, name, bundle);
+      if (accepted.length > 0) published.names.push(name);
+      for (const [expression, text] of refused) published.outcomes.set(expression, { refused: text });
+      for (const [probe, expression] of accepted) published.probes.push({ name: probe, expression });
+    } catch (error) {
+      if (!wasCutOff(error)) throw error;
+      if (bundle.length === 1) published.outcomes.set(bundle[0] ?? "", { refused: PANIC });
+      const half = Math.ceil(bundle.length / 2);
+      for (const part of bundle.length === 1 ? [] : [bundle.slice(0, half), bundle.slice(half)]) {
+        await this.#publish(part, published);
+      }
+    }
+  }
+
+  async #probe({ name, expression }: Probe): Promise<Outcome> {
+    const request = { ...this.#write, query: { dryRun: "All", fieldManager: name } };
+    const deadlineMs = performance.now() + READY_TIMEOUT_MS;
+    while (performance.now() < deadlineMs) {
+      try {
+        await untilServed(() => this.#client.request(request));
+      } catch (error) {
+        const outcome = error instanceof ApiError ? outcomeIn(error.message) : undefined;
+        if (outcome === undefined) throw error;
+        return outcome;
+      }
+      await delay(25);
+    }
+    throw new Error(`Gave up waiting for the policy with ${expression} to count: ${READY_TIMEOUT_MS} ms have passed`);
+  }
+}
+
+/** What became of the bundles so far. */
+interface Published {
+  /** Of the policies. */
+  readonly names: string[];
+  readonly probes: Probe[];
+  readonly outcomes: Map<string, Outcome>;
 }
 
 interface Probe {
-  readonly bundle: string;
+  /** Its field manager. */
   readonly name: string;
   readonly expression: string;
+}
+
+/** A new kind is not there at once: 404. */
+async function untilServed<T>(send: () => Promise<T>): Promise<T> {
+  const deadlineMs = performance.now() + READY_TIMEOUT_MS;
+  for (;;) {
+    try {
+      return await send();
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 404 || performance.now() > deadlineMs) throw error;
+    }
+    await delay(25);
+  }
+}
+
+/** A handler that panics ends the connection. */
+function wasCutOff(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof Error && "code" in cause && cause.code === "ECONNRESET";
 }
 
 async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
@@ -88,25 +174,6 @@ function compileErrorsIn(message: string): Map<number, string> {
   return errors;
 }
 
-async function probeOne(client: KubernetesClient, probe: Probe, object: string): Promise<Outcome> {
-  const body = JSON.parse(object) as KubernetesObject & { metadata: { labels: Record<string, string> } };
-  const metadata = { ...body.metadata, name: probe.name, labels: { ...body.metadata.labels, bundle: probe.bundle } };
-  const deadlineMs = performance.now() + READY_TIMEOUT_MS;
-  while (performance.now() < deadlineMs) {
-    try {
-      await client.create(PROBES, { ...body, metadata }, { query: { dryRun: "All" } });
-    } catch (error) {
-      // 404 and "no kind matches" until the new kind is served.
-      if (!(error instanceof ApiError)) throw error;
-      const outcome = outcomeIn(error.message);
-      if (outcome !== undefined) return outcome;
-      if (error.status !== 404) throw error;
-    }
-    await delay(25);
-  }
-  throw new Error(`Gave up waiting for policy ${probe.bundle} to count: ${READY_TIMEOUT_MS} ms have passed`);
-}
-
 function outcomeIn(message: string): Outcome | undefined {
   const [, text] = /denied request: (.*)$/s.exec(message) ?? [];
   if (text === undefined) return undefined;
@@ -123,11 +190,16 @@ function policy(name: string, expressions: readonly (readonly [string, string])[
     spec: {
       failurePolicy: "Fail",
       matchConstraints: {
-        objectSelector: { matchLabels: { bundle: name } },
         resourceRules: [
-          { apiGroups: [PROBE.group], apiVersions: ["v1"], operations: ["CREATE"], resources: [PROBE.resource] },
+          {
+            apiGroups: [PROBE.group],
+            apiVersions: ["v1"],
+            operations: ["CREATE", "UPDATE"],
+            resources: [PROBE.resource],
+          },
         ],
       },
+      matchConditions: [{ name: "asked", expression: `request.options.fieldManager.startsWith("${name}-")` }],
       validations: expressions.map(([probe, expression]) => ({
         expression: validationExpressionOf(probe, expression),
         messageExpression: messageExpressionOf(probe, expression),

@@ -183,6 +183,8 @@ describe("as the API server evaluates", () => {
     ["1 in object.s", "error: no such overload"],
     ["'a' in object.s", "error: no such overload"],
     ["1 in object.m", "false"],
+    ["b'a' in object.m", "false"],
+    ["b'a' in {'a': x}", "error: internal error: runtime error: hash of unhashable type types.Bytes"],
     ["size(object.n)", "error: no such overload: size"],
     ["size(x)", "error: no such overload: size"],
     ["x.size()", "error: no such overload: size"],

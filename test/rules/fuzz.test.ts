@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { Budget, compile } from "../../src/core/rules/cel/cel.ts";
+import { generator, seedOf } from "./random.ts";
 import type { Type } from "../../src/core/rules/cel/types.ts";
 
 const RUNS = 100_000;
@@ -26,17 +27,6 @@ const PIECES = (
   "__proto__ constructor .?a [?0] .size() .matches('(') optional.of( /* // 😀 \u0000"
 ).split(" ");
 
-/** A generator of numbers from 0 to 1 (mulberry32): the same for the same seed. */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let value = Math.imul(state ^ (state >>> 15), 1 | state);
-    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
-    return ((value ^ (value >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
 function mutated(random: () => number): string {
   const pick = <T>(list: readonly T[]): T | undefined => list[Math.floor(random() * list.length)];
   let text = pick(SEEDS) ?? "";
@@ -52,7 +42,7 @@ function mutated(random: () => number): string {
 }
 
 test("no text makes the parser, the checker or the evaluator throw or hang", { timeout: 300_000 }, () => {
-  const seed = Number(process.env["FUZZ_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+  const seed = seedOf("FUZZ_SEED");
   console.log(`FUZZ_SEED=${seed}`);
   const random = generator(seed);
   const counts = { problem: 0, error: 0, value: 0 };

@@ -54,7 +54,7 @@ export function compile(text: string, environment: Environment): Compilation {
     if (checked !== undefined && checked.problems.length > 0) {
       return { ok: false, problems: checked.problems };
     }
-    const run = new Compiler(environment).compile(expression);
+    const run = new Compiler(environment, checked?.overloads).compile(expression);
     const type: Type = checked?.type ?? { kind: "dyn" };
     const program: Program = { text, expression, type, run: (variables, budget) => start(run, variables, budget) };
     return { ok: true, program, checked };

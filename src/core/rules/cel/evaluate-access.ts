@@ -2,7 +2,7 @@ import type { Expression } from "./ast.ts";
 import type { Run } from "./evaluate-frame.ts";
 import { keyText } from "./conversions.ts";
 import { lookUp, ownField } from "./standard-maps.ts";
-import { typeName, typeOf } from "./standard-types.ts";
+import { goTypeName, typeName, typeOf } from "./standard-types.ts";
 import { CelError, fromJson, isCelMap, isRecord, Optional, Uint, type Value } from "./values.ts";
 
 /** Names that every object has from its prototype, and that a read without care would find. */
@@ -23,6 +23,11 @@ function place(index: Value): number {
     return Number(index.value);
   }
   throw new CelError(`unsupported index type '${typeName(typeOf(index))}' in list`);
+}
+
+/** Whether a list or a map may have something under that; what cannot be a key is an error, also behind a question mark. */
+export function canBeKey(key: Value): boolean {
+  return typeof key !== "object" || key instanceof Uint;
 }
 
 /** What is under the key; undefined: nothing, or the operand holds nothing at all. Throws a CelError, for a list only. */
@@ -107,6 +112,9 @@ export function compileIndex(index: Expression & { readonly kind: "index" }, par
     const value = operand(frame);
     const at = key(frame);
     frame.budget.charge(units);
+    if (!canBeKey(at)) {
+      throw new CelError(`invalid qualifier type: ${goTypeName(at)}`);
+    }
     return access(value, at);
   };
 }

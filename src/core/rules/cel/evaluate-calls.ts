@@ -91,21 +91,17 @@ export function compileUnary(call: (a: Value) => Value, operand: Run): Run {
   };
 }
 
-/** `or` and `orValue`: the other is evaluated only if there is no value. */
+/** `or` and `orValue`: the other is evaluated only if there is no value; what is no optional is returned, as in cel-go. */
 export function compileOr(name: "or" | "orValue", optional: Run, other: Run): Run {
   return (frame) => {
     const value = optional(frame);
     if (!(value instanceof Optional)) {
-      throw mismatch(name, [value, other(frame)]);
+      return value;
     }
-    if (value.value !== undefined) {
-      return name === "or" ? value : value.value;
+    if (value.value === undefined) {
+      return other(frame);
     }
-    const instead = other(frame);
-    if (name === "or" && !(instead instanceof Optional)) {
-      throw mismatch(name, [value, instead]);
-    }
-    return instead;
+    return name === "or" ? value : value.value;
   };
 }
 
@@ -113,6 +109,10 @@ export function compileOr(name: "or" | "orValue", optional: Run, other: Run): Ru
 export function membership(container: Value | undefined, value: Run): Run | undefined {
   if (!Array.isArray(container)) {
     return undefined;
+  }
+  if (container.length === 0) {
+    // Whatever the value is, an error too.
+    return () => false;
   }
   const keys = container.map((element) => hashed(fromJson(element)));
   if (keys.includes(undefined)) {

@@ -2,7 +2,7 @@ import type { Comprehension, Expression } from "./ast.ts";
 import { keyText } from "./conversions.ts";
 import { absorbed, NO_SUCH_OVERLOAD, type Frame, type Run } from "./evaluate-frame.ts";
 import { entriesOf, ExpressionMap, keysOf } from "./standard-maps.ts";
-import { typeName, typeOf } from "./standard-types.ts";
+import { goTypeName, typeName, typeOf } from "./standard-types.ts";
 import { CelError, fromJson, isCelMap, isRecord, toElement, type Value } from "./values.ts";
 
 /** The parts of a fold that run for each element, and where its variables are kept. */
@@ -13,16 +13,6 @@ export interface FoldParts {
   readonly slot2: number | undefined;
 }
 
-const GO_NAMES: Readonly<Record<string, string>> = {
-  null: "Null",
-  bool: "Bool",
-  int: "Int",
-  uint: "Uint",
-  double: "Double",
-  string: "String",
-  bytes: "Bytes",
-};
-
 /** Calls `visit` for each element with the variables set, until it returns false. Throws a CelError. */
 function forEach(parts: FoldParts, frame: Frame, visit: () => boolean): void {
   const range = parts.range(frame);
@@ -30,8 +20,10 @@ function forEach(parts: FoldParts, frame: Frame, visit: () => boolean): void {
   const { slot, slot2 } = parts;
   const isMap = !Array.isArray(range) && (isRecord(range) || isCelMap(range));
   if (!Array.isArray(range) && !isMap) {
-    const { kind } = typeOf(range);
-    throw new CelError(`got 'types.${GO_NAMES[kind] ?? typeName(typeOf(range))}', expected iterable type`);
+    const found = goTypeName(range);
+    throw new CelError(
+      slot2 === undefined ? `got '${found}', expected iterable type` : `unsupported comprehension range type: ${found}`,
+    );
   }
   if (slot2 !== undefined) {
     const entries: Iterable<readonly [Value, Value]> = isMap

@@ -1,7 +1,8 @@
 import type { Comprehension, Expression, MapEntry } from "./ast.ts";
+import type { Checked } from "./check.ts";
 import type { Environment, Names } from "./environment.ts";
 import { namesOf } from "./environment.ts";
-import { compileIndex, compileSelect } from "./evaluate-access.ts";
+import { canBeKey, compileIndex, compileSelect } from "./evaluate-access.ts";
 import { compileBinary, compileCall, compileOr, compileUnary, membership } from "./evaluate-calls.ts";
 import { compileList, compileMap } from "./evaluate-literals.ts";
 import { collect, existsOne, fold, insert, quantifier, shapeOf, type FoldParts, type Shape } from "./evaluate-fold.ts";
@@ -13,7 +14,7 @@ import { ParseProblem } from "./parser-problem.ts";
 import { Budget } from "./budget.ts";
 import { BINARY_OPERATORS, UNARY_OPERATORS } from "./standard-operators.ts";
 import { typeName, typeOf } from "./standard-types.ts";
-import { CelError, fromJson, Uint, type Value } from "./values.ts";
+import { CelError, fromJson, type Value } from "./values.ts";
 
 /** Calls of constants that are computed once; cel-go does the same, and they cost nothing. */
 const FOLDED: ReadonlySet<string> = new Set("bool bytes double duration int string timestamp type uint dyn".split(" "));
@@ -22,13 +23,16 @@ const FOLDED: ReadonlySet<string> = new Set("bool bytes double duration int stri
 export class Compiler {
   readonly #names: Names;
   readonly #environment: Environment;
+  readonly #overloads: Checked["overloads"];
   /** Places of the inputs in `Frame.roots`. */
   readonly #roots = new Map<string, number>();
   readonly #constants = new WeakMap<Run, { readonly value: Value }>();
 
-  constructor(environment: Environment) {
+  /** With `overloads`, a call prefers what the checker has found for it. */
+  constructor(environment: Environment, overloads: Checked["overloads"] = new Map()) {
     this.#environment = environment;
     this.#names = namesOf(environment);
+    this.#overloads = overloads;
   }
 
   compile(expression: Expression, scope?: Scope): Run {
@@ -172,7 +176,11 @@ export class Compiler {
     scope: Scope | undefined,
   ): Run {
     const args = call.args.map((argument) => this.compile(argument, scope));
-    const fitting = call.overloads.filter(({ parameters }) => parameters.length === args.length);
+    // Of an empty list only the checker knows what it would hold; of others it may have guessed.
+    const known = this.#overloads.get(call.at) ?? [];
+    const fitting = call.overloads
+      .filter(({ parameters }) => parameters.length === args.length)
+      .toSorted((a, b) => Number(known.includes(b.id)) - Number(known.includes(a.id)));
     const [first, second] = args;
     if ((name === "or" || name === "orValue") && first !== undefined && second !== undefined) {
       return compileOr(name, first, second);
@@ -183,7 +191,7 @@ export class Compiler {
 
   /** A constant that no list and no map can have as a key, which cel-go refuses before it runs. */
   #refuseKey({ index }: Expression & { readonly kind: "index" }, key: Value | undefined): void {
-    if (this.#environment.typed && index.kind !== "call" && typeof key === "object" && !(key instanceof Uint)) {
+    if (this.#environment.typed && key !== undefined && !canBeKey(key)) {
       throw new ParseProblem(`invalid qualifier type: ${typeName(typeOf(key))}`, index.start, index.end);
     }
   }

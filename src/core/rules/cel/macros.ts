@@ -218,7 +218,6 @@ export const STANDARD_MACROS: readonly Macro[] = [
   withNames("all", { names: 1, rest: 1 }, all),
   withNames("exists", { names: 1, rest: 1 }, exists),
   withNames("exists_one", { names: 1, rest: 1 }, existsOne),
-  withNames("existsOne", { names: 1, rest: 1 }, existsOne),
   withNames("map", { names: 1, rest: 1 }, map),
   withNames("map", { names: 1, rest: 2 }, map),
   withNames("filter", { names: 1, rest: 1 }, filter),

@@ -24,6 +24,10 @@ export class ExpressionMap implements CelMap {
   }
 
   get(key: Value): Value | undefined {
+    if (key instanceof Uint8Array) {
+      // Go panics over it and cel-go recovers; false would be an answer where Kubernetes has none.
+      throw new CelError("internal error: runtime error: hash of unhashable type types.Bytes");
+    }
     const found = canonical(key);
     return found === undefined ? undefined : this.#entries.get(found)?.[1];
   }

@@ -63,6 +63,28 @@ export function typeName(type: Type): string {
   return type.kind;
 }
 
+/** As Go prints the type of a value with `%T`, which some errors of cel-go do. */
+export function goTypeName(value: Value): string {
+  const type = typeOf(value);
+  return GO_TYPES[type.kind] ?? typeName(type);
+}
+
+const GO_TYPES: Readonly<Record<string, string>> = {
+  null: "types.Null",
+  bool: "types.Bool",
+  int: "types.Int",
+  uint: "types.Uint",
+  double: "types.Double",
+  string: "types.String",
+  bytes: "types.Bytes",
+  timestamp: "types.Timestamp",
+  duration: "types.Duration",
+  list: "*types.baseList",
+  map: "*types.baseMap",
+  type: "*types.Type",
+  optional: "*types.Optional",
+};
+
 /** The type of a value as far as it shows: of lists and maps not what they hold. */
 export function typeOf(value: Value): Type {
   return SCALARS[typeof value] ?? typeOfObject(value);

@@ -140,15 +140,12 @@ function powerOfTen(exponent: number): number {
 }
 
 function added(value: Quantity, by: Quantity | bigint, isNegative: boolean): Quantity {
-  const other: Amount = by instanceof Quantity ? by.amount : { unscaled: by, scale: 0, isFast: true };
-  const change = isNegative ? negated(other) : other;
-  return new Quantity(fastSum(value.amount, change) ?? slowSum(value.amount, change), true);
-}
-
-function negated(amount: Amount): Amount {
-  // -2^63 stays what it is in 64 bits.
-  const unscaled = amount.isFast ? BigInt.asIntN(64, -amount.unscaled) : -amount.unscaled;
-  return { ...amount, unscaled };
+  const { amount } = value;
+  const change: Amount = by instanceof Quantity ? by.amount : { unscaled: by, scale: 0, isFast: true };
+  const unscaled = isNegative ? -change.unscaled : change.unscaled;
+  // Negated in 64 bits -2^63 stays what it is, as in Go.
+  const fast = fastSum(amount, { ...change, unscaled: BigInt.asIntN(64, unscaled) });
+  return new Quantity(fast ?? slowSum(amount, { ...change, unscaled }), true);
 }
 
 function fastSum(a: Amount, b: Amount): Amount | undefined {
