@@ -44,6 +44,8 @@ export interface WorldDefaults {
   readonly excludedNamespaces: ReadonlySet<string>;
   /** What rules may cost; the API server's limits where absent. */
   readonly ruleLimits?: RuleLimits;
+  /** The user that the controller is to the API server; absent where it has none of its own. */
+  readonly controllerUser?: string;
 }
 
 /**

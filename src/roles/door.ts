@@ -2,10 +2,7 @@ import { decide } from "../core/admission/decide.ts";
 import { type AdmissionDeps, answer, type Answer, type Call, type Door } from "../http/admission.ts";
 import { selfReview } from "../http/self-review.ts";
 import { type AdmissionServer, type ServingPair, startAdmissionServer } from "../http/server.ts";
-import { type Parts, reachableHost, serviceName } from "./parts.ts";
-
-/** Under which the chart runs the controller. */
-const CONTROLLER_SERVICE_ACCOUNT = "fairlead-controller";
+import { controllerUser, type Parts, reachableHost, serviceName } from "./parts.ts";
 
 export interface DoorCertificate extends ServingPair {
   readonly bundlePem: string;
@@ -30,7 +27,7 @@ export async function openDoor(parts: Parts, certificate: DoorCertificate): Prom
         return uid === undefined ? undefined : tracing.policyTrace(uid, generation);
       },
     },
-    controllerUser: `system:serviceaccount:${config.namespace}:${CONTROLLER_SERVICE_ACCOUNT}`,
+    controllerUser: controllerUser(config),
   };
   const answerOne = (door: Door, call: Call): Answer => answer(door, call, deps);
   const server = await startAdmissionServer({

@@ -50,6 +50,7 @@ export async function createParts(config: ServeConfig, log: Logger, options: Par
       clusterDomain: config.clusterDomain,
       excludedNamespaces: excludedNamespaces(config.namespace),
       ruleLimits: SERVE_LIMITS,
+      controllerUser: controllerUser(config),
     },
     ...(config.watchTuning && { tuning: config.watchTuning }),
   });
@@ -104,6 +105,14 @@ export function reachableHost(config: ServeConfig): string {
 export function hostInUrl(config: ServeConfig): string {
   const host = reachableHost(config);
   return host.includes(":") ? `[${host}]` : host;
+}
+
+/** Under which the chart runs the controller. */
+const CONTROLLER_SERVICE_ACCOUNT = "fairlead-controller";
+
+/** What the controller is to the API server; development runs it as whoever the kubeconfig says. */
+export function controllerUser({ namespace }: ServeConfig): string {
+  return `system:serviceaccount:${namespace}:${CONTROLLER_SERVICE_ACCOUNT}`;
 }
 
 /** The name under which the API server reaches admission through the chart's Service. */

@@ -195,6 +195,15 @@ describe("the effect of a write", () => {
   });
 });
 
+test("a write of the controller is told of and never refused: it only follows the policies", () => {
+  const controllerUser = "system:serviceaccount:fairlead:fairlead-controller";
+  const world = ruledWorld([ENFORCE], { rules: [TIMEOUT], defaults: { controllerUser } });
+  const by = (username: string) =>
+    decide({ ...requestOf("rules-fail", service()), attributes: { userInfo: { username } } }, world);
+  expect(by(controllerUser)).toMatchObject({ allowed: true, message: "", findings: [{ code: "FL720" }] });
+  expect(by("somebody").allowed).toBe(false);
+});
+
 describe("a write of a policy is judged by its effect on its targets", () => {
   const TWO = policy({ timeout: { request: "2s" } });
   const FORTY = policy({ timeout: { request: "40s" } });

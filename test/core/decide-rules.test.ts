@@ -1,9 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { decide } from "../../src/core/admission/decide.ts";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import { SERVE_LIMITS } from "../../src/core/rules/limits.ts";
 import type { RuleAction } from "../../src/core/rules/rule.ts";
 import { judgedBy, resources, rule, ruledWorld, type RuleText } from "./rule-support.ts";
-import { namespace, policy, service, worldOf } from "./worlds.ts";
+import { namespace, policy, requestOf, service, worldOf } from "./worlds.ts";
 
 const ENFORCE = namespace("enforce");
 const LABELLED = service(undefined, { team: "iam" });
@@ -233,6 +234,14 @@ describe("which rules are asked", () => {
     const names = (phase: "rules-fail" | "rules-ignore") =>
       judgedBy(world, service(), { phase }).rules?.map((one) => one.rule);
     expect([names("rules-fail"), names("rules-ignore")]).toEqual([["f"], ["i"]]);
+  });
+
+  test("none of an object in no namespace, none of a part of an object", () => {
+    const world = ruledWorld([ENFORCE], { rules: [rule(denies)] });
+    const request = requestOf("rules-fail", service());
+    expect(decide(request, world).allowed).toBe(false);
+    expect(decide({ ...request, namespace: "" }, world).allowed).toBe(true);
+    expect(decide({ ...request, attributes: { subResource: "status" } }, world).allowed).toBe(true);
   });
 
   test("none of an object on its way out", () => {

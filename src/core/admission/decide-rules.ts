@@ -17,29 +17,45 @@ import { denialText, warningTexts } from "./text.ts";
  */
 export function decideRules(request: AdmissionRequest, object: KubernetesObject, world: World): Verdict {
   const rules = world.rules();
-  if (rules.length === 0) return ALLOWED;
+  // No rule is about what lies in no namespace, nor about a part of an object (compile-match.ts refuses those that are).
+  if (rules.length === 0 || request.namespace === "" || request.attributes?.["subResource"]) return ALLOWED;
   const { mode } = modeOf(request.namespace, world);
   if (mode === undefined) return ALLOWED;
   const failurePolicy = request.phase === "rules-fail" ? "Fail" : "Ignore";
   const rulesOf = (resource: Resource): readonly CompiledRule[] => rulesFor(rules, resource, failurePolicy);
   const subject = { request, object, oldObject: request.operation === "UPDATE" ? request.oldObject : undefined, world };
   const judged = judgeAll(rulesOf(resourceOf(request)), subject);
-  if (!isPolicy(request)) return verdictOf(request, judged, mode);
+  const isRefusing = mode === "enforce" && !isByController(request, world);
+  if (!isPolicy(request)) return verdictOf(request, judged, { mode, isRefusing });
   const spent = judged.reduce((sum, { result }) => sum + result.cost, 0);
-  return verdictOf(request, [...judged, ...judgeEffect(subject, { rulesOf, spent })], mode);
+  return verdictOf(request, [...judged, ...judgeEffect(subject, { rulesOf, spent })], { mode, isRefusing });
+}
+
+/**
+ * The controller makes true on targets what policies say, and a policy was judged by its effect when it was written. To
+ * refuse this write would leave on a target what a policy that is gone has put there.
+ */
+function isByController({ attributes }: AdmissionRequest, { defaults }: World): boolean {
+  const userInfo = attributes?.["userInfo"] as { readonly username?: unknown } | undefined;
+  return defaults.controllerUser !== undefined && userInfo?.username === defaults.controllerUser;
 }
 
 function isPolicy({ kind }: AdmissionRequest): boolean {
   return kind.group === FAIRLEAD_GROUP && kind.kind === "ResiliencePolicy";
 }
 
-function verdictOf(request: AdmissionRequest, judged: readonly Judged[], mode: Mode): Verdict {
+interface Refusing {
+  readonly mode: Mode;
+  readonly isRefusing: boolean;
+}
+
+function verdictOf(request: AdmissionRequest, judged: readonly Judged[], { mode, isRefusing }: Refusing): Verdict {
   const rules = judged.map(({ result }) => result);
   const auditAnnotations = auditAnnotationsOf(judged, mode);
   const findings = sortFindings(judged.flatMap((one) => one.findings));
   const base = { ...ALLOWED, mode, rules, ...(auditAnnotations !== undefined && { auditAnnotations }) };
   if (findings.length === 0) return base;
-  const denied = mode === "enforce" && findings.some((item) => item.severity === "deny");
+  const denied = isRefusing && findings.some((item) => item.severity === "deny");
   const { kind, namespace, name, object } = request;
   const subject = `${kind.kind} ${namespace}/${name || `${object?.metadata?.generateName ?? ""}*`}`;
   // What is only recorded warns nobody.

@@ -128,7 +128,7 @@ export function fieldRead(program: Program): string {
   const reads = readsOf(program).filter(({ root, steps }) => root === "object" && steps.length > 0);
   const [only, ...more] = reads.filter((read) => !reads.some((other) => continues(other, read)));
   if (only === undefined || more.length > 0) return "";
-  return readText(only).slice("object.".length);
+  return readText(only).slice("object".length).replace(/^\./, "");
 }
 
 function continues(longer: Read, shorter: Read): boolean {
