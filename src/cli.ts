@@ -3,7 +3,9 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import type { EvalFlags } from "./cli/eval.ts";
 import { readInput } from "./cli/input.ts";
+import { EXPLAIN_FORMATS, type ExplainFormat } from "./cli/output-explain.ts";
 import { locate, OUTPUT_FORMATS, type OutputFormat, render } from "./cli/output.ts";
+import { checkRules } from "./cli/rule-check.ts";
 import { reviewObjects } from "./cli/review.ts";
 import type { ServeFlags } from "./cli/serve.ts";
 import { TEST_FORMATS, type TestFormat } from "./cli/output-test.ts";
@@ -33,14 +35,23 @@ const EXIT_FAILED = 1;
 /** Bad usage, unreadable input, or a bug of ours: nothing was reviewed, and 1 would say that something was denied. */
 const EXIT_USAGE = 2;
 
-interface ReviewFlags {
+/** What makes up the world of the offline commands. */
+interface WorldFlags {
   readonly filename: readonly string[];
   readonly recursive?: boolean;
-  readonly output: OutputFormat;
   readonly mode: string;
   readonly mesh?: string;
   readonly meshVersion?: string;
   readonly clusterDomain: string;
+}
+
+interface ReviewFlags extends WorldFlags {
+  readonly output: OutputFormat;
+}
+
+interface ExplainFlags extends WorldFlags {
+  readonly output: ExplainFormat;
+  readonly rule?: readonly string[];
 }
 
 function version(): string {
@@ -57,6 +68,7 @@ function program(): Command {
   fairlead.addCommand(serveCommand());
   fairlead.addCommand(reviewCommand());
   fairlead.addCommand(testCommand());
+  fairlead.addCommand(explainCommand());
   fairlead.addCommand(evalCommand());
   fairlead.addCommand(uninstallCommand());
   fairlead.addCommand(demoCommand());
@@ -136,7 +148,7 @@ function testCommand(): Command {
     .exitOverride()
     .action(async (paths: readonly string[], flags: { readonly output: TestFormat }) => {
       const [{ runTests }, { renderTest }] = [await import("./cli/test.ts"), await import("./cli/output-test.ts")];
-      const results = runTests(paths, process.env["INIT_CWD"] ?? process.cwd(), Date.now());
+      const results = runTests(paths, process.env["INIT_CWD"] ?? process.cwd());
       process.stdout.write(renderTest(results, flags.output, isColoured()));
       if (results.some(({ misses }) => misses.length > 0)) process.exitCode = EXIT_FAILED;
     });
@@ -170,23 +182,40 @@ function demoCommand(): Command {
 }
 
 function reviewCommand(): Command {
-  return new Command("review")
+  return withWorldFlags(new Command("review"))
     .description("Review Kubernetes objects offline, with the evaluator of the webhook.")
-    .requiredOption("-f, --filename <file...>", "files, directories or - for standard input")
-    .option("-R, --recursive", "read directories recursively")
     .addOption(new Option("-o, --output <format>", "output format").choices(OUTPUT_FORMATS).default("table"))
-    .addOption(
-      new Option("--mode <mode>", "mode of namespaces that are not in the input").choices(MODES).default("enforce"),
-    )
-    .option("--mesh <name>", MESH_HELP)
-    .option("--mesh-version <version>", MESH_VERSION_HELP)
-    .option("--cluster-domain <domain>", CLUSTER_DOMAIN_HELP, CLUSTER_DOMAIN)
     .addHelpText("after", "\nExit status: 0 all allowed, 1 something denied, 2 bad usage or unreadable input.")
     .exitOverride()
     .action(review);
 }
 
-function review(flags: ReviewFlags): void {
+function explainCommand(): Command {
+  return withWorldFlags(new Command("explain"))
+    .description(
+      "Show for each rule and object of the input whether it applies, what its parts give, and what it costs.",
+    )
+    .option("--rule <name...>", "only these rules")
+    .addOption(new Option("-o, --output <format>", "output format").choices(EXPLAIN_FORMATS).default("table"))
+    .addHelpText("after", "\nExit status: 0 explained, 2 bad usage or unreadable input.")
+    .exitOverride()
+    .action(explain);
+}
+
+function withWorldFlags(command: Command): Command {
+  return command
+    .requiredOption("-f, --filename <file...>", "files, directories or - for standard input")
+    .option("-R, --recursive", "read directories recursively")
+    .addOption(
+      new Option("--mode <mode>", "mode of namespaces that are not in the input").choices(MODES).default("enforce"),
+    )
+    .option("--mesh <name>", MESH_HELP)
+    .option("--mesh-version <version>", MESH_VERSION_HELP)
+    .option("--cluster-domain <domain>", CLUSTER_DOMAIN_HELP, CLUSTER_DOMAIN);
+}
+
+/** The input and the world that it makes up; problems of rules that are no more than warnings are told at once. */
+function readWorld(flags: WorldFlags) {
   const defaults = {
     unknownNamespaceMode: parseMode(flags.mode),
     mesh: flags.mesh === undefined ? undefined : parseMesh(flags.mesh),
@@ -196,13 +225,30 @@ function review(flags: ReviewFlags): void {
   };
   const baseDirectory = process.env["INIT_CWD"] ?? process.cwd();
   const input = readInput({ filenames: flags.filename, recursive: flags.recursive ?? false, baseDirectory });
+  const nowMs = Date.now();
+  for (const text of checkRules(input, defaults, nowMs)) process.stderr.write(`fairlead: warning: ${text}\n`);
+  return { input, defaults, nowMs };
+}
+
+function review(flags: ReviewFlags): void {
+  const { input, defaults, nowMs } = readWorld(flags);
   const reviews = reviewObjects(
     input.map((item) => item.object),
     defaults,
-    Date.now(),
+    nowMs,
   );
   process.stdout.write(render(locate(reviews, input), flags.output, isColoured()));
   if (reviews.some(({ result }) => !result.allowed)) process.exitCode = EXIT_DENIED;
+}
+
+async function explain(flags: ExplainFlags): Promise<void> {
+  const [{ explainObjects }, { renderExplain }] = [
+    await import("./cli/explain.ts"),
+    await import("./cli/output-explain.ts"),
+  ];
+  const { input, ...options } = readWorld(flags);
+  const objects = explainObjects(input, { ...options, names: flags.rule ?? [] });
+  process.stdout.write(renderExplain(objects, flags.output, isColoured()));
 }
 
 function isColoured(): boolean {

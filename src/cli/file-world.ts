@@ -1,11 +1,16 @@
 import { compilePolicy, type CompiledPolicy } from "../core/intent/policy.ts";
 import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
 import { ANY_HOST, hostKeys } from "../core/mesh/istio/hosts.ts";
-import { companionKindOf, FAIRLEAD_GROUP, targetKindOf } from "../core/names.ts";
+import { companionKindOf, FAIRLEAD_GROUP, MODE_LABEL, NAMESPACE_NAME_LABEL, targetKindOf } from "../core/names.ts";
 import { isActiveProfile } from "../core/service-profile.ts";
 import type { ResourceName, RuleKind } from "../core/rules/kinds.ts";
 import type { CompiledException, CompiledRule } from "../core/rules/rule.ts";
+import { FileRules } from "./file-rules.ts";
+import { kindIn } from "./file-kinds.ts";
 import type { NamespaceInfo, ServiceProfileInfo, TargetKey, World, WorldDefaults } from "../core/world.ts";
+
+/** Where params of rules are looked for; a cluster may have Fairlead elsewhere, which no file tells. */
+const OWN_NAMESPACE = "fairlead";
 
 /** A world made of the objects of some files (docs/review.md). Of two objects with one name the later one counts. */
 export class FileWorld implements World {
@@ -15,10 +20,16 @@ export class FileWorld implements World {
   readonly #targets = new Map<string, Map<string, KubernetesObject>>();
   readonly #profiles: ServiceProfileInfo[] = [];
   readonly #hostObjects: KubernetesObject[] = [];
+  readonly #configMaps = new Map<string, KubernetesObject>();
+  readonly #objects: readonly KubernetesObject[];
+  readonly #rules: FileRules;
 
   constructor(objects: readonly KubernetesObject[], defaults: WorldDefaults) {
     this.defaults = defaults;
+    this.#objects = objects;
     for (const object of objects) this.#add(object);
+    const { excludedNamespaces } = defaults;
+    this.#rules = new FileRules(objects, { kinds: this, excludedNamespaces });
   }
 
   #add(object: KubernetesObject): void {
@@ -34,6 +45,8 @@ export class FileWorld implements World {
       this.#profiles.push({ namespace, name, active: isActiveProfile(object) });
     } else if (companionKindOf(group, kind)) {
       this.#hostObjects.push({ ...object, metadata: { ...metadata, namespace } });
+    } else if (kind === "ConfigMap" && group === "" && namespace === OWN_NAMESPACE) {
+      this.#configMaps.set(name, object);
     }
   }
 
@@ -51,8 +64,17 @@ export class FileWorld implements World {
     if (policy) mapIn(this.#policies, policy.namespace).set(policy.name, policy);
   }
 
-  namespace(name: string): NamespaceInfo | undefined {
-    return this.#namespaces.get(name);
+  /** Takes a policy out again. */
+  reject(object: KubernetesObject): void {
+    this.#policies.get(namespaceOf(object))?.delete(object.metadata?.name ?? "");
+  }
+
+  /** One that is not in the files is as if it had the label of the mode, and nothing else. */
+  namespace(name: string): NamespaceInfo {
+    const { unknownNamespaceMode: mode } = this.defaults;
+    return (
+      this.#namespaces.get(name) ?? { name, labels: mode === undefined ? {} : { [MODE_LABEL]: mode }, annotations: {} }
+    );
   }
 
   policiesIn(namespace: string): readonly CompiledPolicy[] {
@@ -68,23 +90,29 @@ export class FileWorld implements World {
   }
 
   rules(): readonly CompiledRule[] {
-    return [];
+    return this.#rules.all;
   }
 
-  ruleKind(_name: ResourceName): RuleKind | undefined {
-    return undefined;
+  ruleKind(name: ResourceName): RuleKind | undefined {
+    return kindIn(this.#objects, name);
   }
 
-  exceptionsIn(_namespace: string): readonly CompiledException[] {
-    return [];
+  exceptionsIn(namespace: string): readonly CompiledException[] {
+    return this.#rules.exceptionsIn(namespace);
   }
 
-  paramsConfigMap(_name: string): KubernetesObject | undefined {
-    return undefined;
+  paramsConfigMap(name: string): KubernetesObject | undefined {
+    return this.#configMaps.get(name);
   }
 
-  namespaceObject(_name: string): KubernetesObject | undefined {
-    return undefined;
+  namespaceObject(name: string): KubernetesObject {
+    const { labels, annotations } = this.namespace(name);
+    // The API server puts the name of each Namespace among its labels.
+    return {
+      apiVersion: "v1",
+      kind: "Namespace",
+      metadata: { name, labels: { ...labels, [NAMESPACE_NAME_LABEL]: name }, annotations },
+    };
   }
 
   serviceProfilesFor(service: string, namespace: string): readonly ServiceProfileInfo[] {

@@ -1,10 +1,9 @@
 import { readdirSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve, sep } from "node:path";
 import { parseMeshVersion } from "../config.ts";
-import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
 import type { MeshVersion } from "../core/mesh/version.ts";
-import { FAIRLEAD_GROUP } from "../core/names.ts";
 import { UsageError } from "../usage-error.ts";
+import { isException, isRule } from "./file-rules.ts";
 import { checkedObject, type InputObject, readInput } from "./input.ts";
 import { type Suite, type SuiteCase, suiteOf } from "./suite.ts";
 
@@ -19,11 +18,16 @@ export interface LoadedSuite {
   readonly cases: readonly LoadedCase[];
 }
 
-export interface LoadedCase extends Pick<SuiteCase, "name" | "mode" | "expect"> {
+export interface LoadedCase extends Pick<SuiteCase, "name" | "mode" | "user" | "params" | "expect"> {
   readonly line: number;
+  /** The time of the write, in milliseconds since 1970. */
+  readonly nowMs: number;
   readonly object: InputObject;
   readonly oldObject: InputObject | undefined;
 }
+
+/** Only exceptions depend on the time, and where there is one the suite must tell it: a test is not to fail by waiting. */
+const ANY_TIME = "2026-01-01T00:00:00Z";
 
 /** `fairlead-test.yaml`, or `NAME.fairlead-test.yaml` where several stand side by side. */
 const SUITE_FILE = /^(?:.+\.)?fairlead-test\.ya?ml$/;
@@ -52,17 +56,19 @@ function load(document: InputObject, baseDirectory: string): LoadedSuite {
   const reader = new References(document, baseDirectory);
   const rules = (suite.rules ?? []).flatMap((name, index) => reader.rules(name, `rules[${index}]`));
   const world = (suite.world ?? []).flatMap((reference, index) => reader.objects(reference, `world[${index}]`));
-  const cases = suite.cases.map(({ object, oldObject, ...rest }, index): LoadedCase => {
+  const existing = [...rules, ...world];
+  const cases = suite.cases.map(({ now = suite.now, ...item }, index): LoadedCase => {
     const at = `cases[${index}]`;
-    return {
-      ...rest,
-      line: lineOf(at),
-      object: reader.object(object, `${at}.object`),
-      oldObject: oldObject === undefined ? undefined : reader.object(oldObject, `${at}.oldObject`),
-    };
+    const object = reader.object(item.object, `${at}.object`);
+    const oldObject = item.oldObject === undefined ? undefined : reader.object(item.oldObject, `${at}.oldObject`);
+    if (now === undefined && [...existing, object].some((one) => isException(one.object)))
+      throw new UsageError(
+        `${file}:${lineOf(at)}: Found no time beside a RuleException, wanted now in the case or the suite`,
+      );
+    return { ...item, line: lineOf(at), nowMs: Date.parse(now ?? ANY_TIME), object, oldObject };
   });
   const meshVersion = located(`${file}:${lineOf("meshVersion")}`, () => parseMeshVersion(suite.meshVersion));
-  return { file, name: suite.name ?? file, suite, meshVersion, world: [...rules, ...world], cases };
+  return { file, name: suite.name ?? file, suite, meshVersion, world: existing, cases };
 }
 
 /** Says where in the suite stands what cannot be read. */
@@ -120,12 +126,4 @@ class References {
   #at(path: string): string {
     return `${this.#suite.file}:${this.#suite.lineOf(path)}`;
   }
-}
-
-function isRule({ apiVersion = "", kind }: KubernetesObject): boolean {
-  const group = groupOf(apiVersion);
-  return (
-    (group === FAIRLEAD_GROUP && kind === "AdmissionRule") ||
-    (group === "admissionregistration.k8s.io" && kind === "ValidatingAdmissionPolicy")
-  );
 }

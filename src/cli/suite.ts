@@ -13,9 +13,20 @@ const TEXTS = z.array(TEXT).max(100);
 const NAME = hint(z.string().min(1).max(200), { wanted: "a name of 1 to 200 characters" });
 const OBJECT = hint(z.record(z.string(), z.unknown()), { wanted: "a map" });
 const MODE = z.enum(MODES);
+const TIME = hint(z.iso.datetime({ offset: true }), {
+  wanted: "a time of RFC 3339",
+  fix: 'write it like "2026-03-01T12:00:00Z"',
+});
 /** A whole object, or the name of a file with one. */
 const REFERENCE = hint(z.union([NAME, OBJECT]), {
   wanted: "a Kubernetes object, or the name of a file with one",
+});
+
+const USER = z.strictObject({
+  username: TEXT.exactOptional(),
+  uid: TEXT.exactOptional(),
+  groups: TEXTS.exactOptional(),
+  extra: hint(z.record(z.string(), TEXTS), { wanted: "a map of lists of strings" }).exactOptional(),
 });
 
 const FINDING = z.strictObject({
@@ -40,6 +51,11 @@ const CASE = z.strictObject({
   object: REFERENCE,
   oldObject: REFERENCE.exactOptional(),
   mode: MODE.exactOptional(),
+  now: TIME.exactOptional(),
+  user: USER.exactOptional(),
+  params: hint(z.record(z.string(), OBJECT), {
+    wanted: "a map from the names of rules to their params",
+  }).exactOptional(),
   expect: EXPECTATION,
 });
 
@@ -52,6 +68,7 @@ const SUITE = z.strictObject({
   mode: MODE.exactOptional(),
   mesh: z.enum(MESH_NAMES).exactOptional(),
   meshVersion: TEXT.exactOptional(),
+  now: TIME.exactOptional(),
   cases: z.array(CASE).min(1).max(1000),
 });
 

@@ -1,5 +1,9 @@
+import { own } from "../api/problem.ts";
 import { CLUSTER_DOMAIN, DEFAULT_NAMESPACE, excludedNamespaces } from "../config.ts";
+import { isRule } from "./file-rules.ts";
+import type { InputObject } from "./input.ts";
 import { type Miss, missesOf } from "./expectations.ts";
+import { checkRules } from "./rule-check.ts";
 import { injected, type Review, reviewWrite, settledWorld } from "./review.ts";
 import { type LoadedCase, type LoadedSuite, loadSuites } from "./suite-files.ts";
 
@@ -16,31 +20,43 @@ export interface CaseResult {
 }
 
 /** Runs the cases of every suite in these files and directories; throws a UsageError for what cannot be read. */
-export function runTests(paths: readonly string[], baseDirectory: string, nowMs: number): readonly CaseResult[] {
-  return loadSuites(paths, baseDirectory).flatMap((suite) => suite.cases.map((item) => runCase(suite, item, nowMs)));
+export function runTests(paths: readonly string[], baseDirectory: string): readonly CaseResult[] {
+  return loadSuites(paths, baseDirectory).flatMap((suite) => suite.cases.map((item) => runCase(suite, item)));
 }
 
 /** The write of one case, in a world that holds what the suite says and the object before the write. */
-function runCase(
-  loaded: LoadedSuite,
-  { name, line, mode, expect, object, oldObject }: LoadedCase,
-  nowMs: number,
-): CaseResult {
+function runCase(loaded: LoadedSuite, item: LoadedCase): CaseResult {
+  const { name, line, mode, nowMs, user, expect, object, oldObject } = item;
   const { file, name: suite, meshVersion } = loaded;
   const before = oldObject === undefined ? loaded.world : [...loaded.world, oldObject];
+  const defaults = {
+    unknownNamespaceMode: mode ?? loaded.suite.mode ?? "enforce",
+    mesh: loaded.suite.mesh,
+    meshVersion,
+    clusterDomain: CLUSTER_DOMAIN,
+    excludedNamespaces: excludedNamespaces(DEFAULT_NAMESPACE),
+  };
+  const existing = before.map((one) => withParams(one, item));
+  checkRules(existing, defaults, nowMs);
   const world = settledWorld(
-    before.map((item) => item.object),
-    {
-      unknownNamespaceMode: mode ?? loaded.suite.mode ?? "enforce",
-      mesh: loaded.suite.mesh,
-      meshVersion,
-      clusterDomain: CLUSTER_DOMAIN,
-      excludedNamespaces: excludedNamespaces(DEFAULT_NAMESPACE),
-    },
+    existing.map((one) => one.object),
+    defaults,
+    nowMs,
   );
-  const review = reviewWrite(
-    { object: object.object, oldObject: oldObject && injected(oldObject.object, world), nowMs },
-    world,
-  );
+  const write = {
+    object: object.object,
+    oldObject: oldObject && injected(oldObject.object, world),
+    nowMs,
+    ...(user !== undefined && { user }),
+  };
+  const review = reviewWrite(write, world);
   return { file, line, suite, name, misses: missesOf(expect, review), review };
+}
+
+/** A rule with the params that the case wants for it. */
+function withParams(item: InputObject, { params = {} }: LoadedCase): InputObject {
+  const { object } = item;
+  const values = isRule(object) ? own(params, object.metadata?.name ?? "") : undefined;
+  if (values === undefined) return item;
+  return { ...item, object: { ...object, spec: { ...(object.spec as object), params: values } } };
 }

@@ -6,7 +6,6 @@ import { lineDiff } from "../../src/cli/line-diff.ts";
 import { renderTest } from "../../src/cli/output-test.ts";
 import { type CaseResult, runTests } from "../../src/cli/test.ts";
 import { UsageError } from "../../src/usage-error.ts";
-import { NOW_MS } from "../core/worlds.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "fairlead-suite-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -45,7 +44,7 @@ function single(body: string): string {
 
 function run(content: string): readonly CaseResult[] {
   write("fairlead-test.yaml", content);
-  return runTests(["t"], directory, NOW_MS);
+  return runTests(["t"], directory);
 }
 
 /** Field by field what is not as expected in the only case. */
@@ -111,6 +110,67 @@ describe("a case", () => {
   });
 });
 
+describe("rules of a suite", () => {
+  const RULE = `apiVersion: fairlead.dev/v1alpha1
+kind: AdmissionRule
+metadata: {name: few-ports}
+spec:
+  matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: ["*"], resources: [services]}]}
+  params: {most: 1}
+  exceptionsAllowed: true
+  validations:
+  - {expression: "object.spec.ports.size() <= params.most || request.userInfo.username == 'root'", message: too many ports}
+`;
+  const EXCEPTION = `apiVersion: fairlead.dev/v1alpha1
+kind: RuleException
+metadata: {name: legacy, namespace: shop}
+spec: {rules: [few-ports], objectNames: [web], owner: shop, reason: legacy, expiresAt: "2026-03-01T00:00:00Z"}
+`;
+  const TWO_PORTS = service("web").replace("[{port: 80}]", "[{name: a, port: 80}, {name: b, port: 81}]");
+  const EXPECT_REFUSAL = "expect: {allowed: false, message: 'rule few-ports: too many ports'}";
+
+  beforeEach(() => {
+    write("rule.yaml", RULE);
+    write("exception.yaml", EXCEPTION);
+  });
+
+  function ruled(body: string, world = "[shop.yaml]"): Readonly<Record<string, unknown>> {
+    const suite = single(body).replace("world: [shop.yaml, orders.yaml]", `rules: [rule.yaml]\nworld: ${world}`);
+    return Object.fromEntries((run(suite)[0]?.misses ?? []).map(({ field, found }) => [field, found]));
+  }
+
+  test.each([
+    ["refuse", `object: ${TWO_PORTS}`, EXPECT_REFUSAL],
+    ["see the user", `user: {username: root}\nobject: ${TWO_PORTS}`, "expect: {allowed: true}"],
+    ["may have other params", `params: {few-ports: {most: 2}}\nobject: ${TWO_PORTS}`, "expect: {allowed: true}"],
+    [
+      "warn in warn mode",
+      `mode: warn\nobject: ${TWO_PORTS.replace("shop", "other")}`,
+      "expect: {allowed: true, warnings: [too many ports]}",
+    ],
+  ])("%s", (_, body, expectation) => {
+    expect(ruled(`${body}\n${expectation}`)).toEqual({});
+  });
+
+  test("are excepted from until the exception ends, by the time of the case", () => {
+    const world = "[shop.yaml, exception.yaml]";
+    const at = (now: string): string => `now: "${now}"\nobject: ${TWO_PORTS}`;
+    expect(ruled(`${at("2026-02-01T00:00:00Z")}\nexpect: {allowed: true, warnings: []}`, world)).toEqual({});
+    expect(ruled(`${at("2026-02-28T23:59:59.999Z")}\nexpect: {allowed: true, warnings: [FL726]}`, world)).toEqual({});
+    expect(ruled(`${at("2026-03-01T00:00:00Z")}\n${EXPECT_REFUSAL}`, world)).toEqual({});
+    expect(() => ruled(`object: ${TWO_PORTS}\n${EXPECT_REFUSAL}`, world)).toThrow(
+      /^t\/fairlead-test\.yaml:7: Found no time beside a RuleException, wanted now in the case or the suite$/,
+    );
+  });
+
+  test("that do not compile are refused with file, line and caret", () => {
+    write("rule.yaml", RULE.replace("spec.ports", "spec.prots"));
+    expect(() => ruled(`object: ${TWO_PORTS}\n${EXPECT_REFUSAL}`)).toThrow(
+      /^t\/rule\.yaml:9: AdmissionRule few-ports: spec\.validations\[0\]\.expression: .*undefined field 'prots'; did you mean ports\?\n \| object.*\n \| \.+\^$/,
+    );
+  });
+});
+
 describe("suites", () => {
   const CASE = `${WORLD}cases:\n- {name: a, object: ${service("orders")}, expect: {allowed: true}}\n`;
 
@@ -119,13 +179,13 @@ describe("suites", () => {
     write("a.fairlead-test.yml", `${CASE}---\n${CASE}`);
     write("node_modules/fairlead-test.yaml", "broken: [");
     write("other-test.yaml", "broken: [");
-    const found = runTests(["t"], directory, NOW_MS).map(({ file, line }) => `${file}:${line}`);
+    const found = runTests(["t"], directory).map(({ file, line }) => `${file}:${line}`);
     expect(found).toEqual(["t/a.fairlead-test.yml:6", "t/a.fairlead-test.yml:13", "t/b/fairlead-test.yaml:6"]);
   });
 
   test("a file that is named may have any name", () => {
     write("cases.yaml", CASE);
-    expect(runTests(["t/cases.yaml"], directory, NOW_MS).map(({ misses: found }) => found)).toEqual([[]]);
+    expect(runTests(["t/cases.yaml"], directory).map(({ misses: found }) => found)).toEqual([[]]);
   });
 
   test.each([
@@ -182,10 +242,8 @@ describe("suites", () => {
   });
 
   test("none at all is refused", () => {
-    expect(() => runTests(["t"], directory, NOW_MS)).toThrow(
-      "No test found in t; wanted files named fairlead-test.yaml",
-    );
-    expect(() => runTests(["nowhere"], directory, NOW_MS)).toThrow(/^Cannot read nowhere: ENOENT/);
+    expect(() => runTests(["t"], directory)).toThrow("No test found in t; wanted files named fairlead-test.yaml");
+    expect(() => runTests(["nowhere"], directory)).toThrow(/^Cannot read nowhere: ENOENT/);
   });
 });
 

@@ -150,7 +150,8 @@ describe("an expression that cannot be evaluated is never no match", () => {
 
   test("a namespace that nobody knows cannot be selected", () => {
     const match = { namespaceSelector: [{ key: "tier", operator: "In", values: ["prod"] }] } as const;
-    const world = ruledWorld([], { rules: [rule({ match, validations: ["true"] })] });
+    const known = ruledWorld([], { rules: [rule({ match, validations: ["true"] })] });
+    const world = Object.assign(known, { namespace: () => undefined });
     expect(judgedBy(world, service()).findings.map(({ code }) => code)).toEqual(["FL723"]);
   });
 

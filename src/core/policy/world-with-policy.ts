@@ -3,18 +3,32 @@ import type { World } from "../world.ts";
 
 /** The world once a policy is as given, whatever it still has under its name. */
 export function worldWithPolicy(world: World, policy: CompiledPolicy): World {
-  const others = world.policiesIn(policy.namespace).filter(({ name }) => name !== policy.name);
-  const changed = [...others, policy];
+  return withPolicies(world, policy.namespace, [...others(world, policy), policy]);
+}
+
+/** The world before a policy of this name was written. */
+export function worldWithoutPolicy(world: World, policy: Pick<CompiledPolicy, "namespace" | "name">): World {
+  return withPolicies(world, policy.namespace, others(world, policy));
+}
+
+function others(
+  world: World,
+  { namespace, name }: Pick<CompiledPolicy, "namespace" | "name">,
+): readonly CompiledPolicy[] {
+  return world.policiesIn(namespace).filter((policy) => policy.name !== name);
+}
+
+function withPolicies(world: World, ofNamespace: string, policies: readonly CompiledPolicy[]): World {
   return {
     defaults: world.defaults,
     namespace: (name) => world.namespace(name),
-    policiesIn: (namespace) => (namespace === policy.namespace ? changed : world.policiesIn(namespace)),
+    policiesIn: (namespace) => (namespace === ofNamespace ? policies : world.policiesIn(namespace)),
     target: (key) => world.target(key),
     targetsIn: (namespace) => world.targetsIn(namespace),
     serviceProfilesFor: (service, namespace) => world.serviceProfilesFor(service, namespace),
     hostObjects: (service, namespace) => world.hostObjects(service, namespace),
     rules: () => world.rules(),
-    ruleKind: (resource) => world.ruleKind(resource),
+    ruleKind: (name) => world.ruleKind(name),
     exceptionsIn: (namespace) => world.exceptionsIn(namespace),
     paramsConfigMap: (name) => world.paramsConfigMap(name),
     namespaceObject: (name) => world.namespaceObject(name),

@@ -77,7 +77,7 @@ function effectOf({ request, object, oldObject, world }: Subject): Effect {
   const kind = targetKindOf(request.kind.group, request.kind.kind);
   if (kind !== undefined) return effectOn(contextOf({ request, object, kind }, world), oldObject);
   const mesh = meshOf(world.namespace(request.namespace), world.defaults);
-  return noEffect(meshShown(mesh, world.defaults.meshVersion));
+  return noEffect(meshShown(mesh, world.defaults.meshVersion, false));
 }
 
 interface Params {

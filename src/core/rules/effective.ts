@@ -66,5 +66,8 @@ export const POLICIES: Shape = [
   },
 ];
 
-/** `mesh` of a rule: the one that the settings are for. */
-export const MESH: Shape = { "@": "fairlead.Mesh", name: "string", version: "string" };
+/**
+ * `mesh` of a rule: the one that the settings are for. `applies`: whether it acts on settings of the written object at all,
+ * which it does not on a headless Service, for example.
+ */
+export const MESH: Shape = { "@": "fairlead.Mesh", name: "string", version: "string", applies: "bool" };

@@ -59,7 +59,8 @@ function typeOfObject({ apiVersion = "", kind = "" }: KubernetesObject): Type {
   return shape === undefined ? DYN : shapeType(shape, kind, { asText: true });
 }
 
-function toJson(value: Value): unknown {
+/** As `eval` prints values. */
+export function toJson(value: Value): unknown {
   if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
   if (typeof value === "number") return Number.isFinite(value) ? value : formatDouble(value);
   if (value === null || typeof value === "boolean" || typeof value === "string") return value;

@@ -55,13 +55,13 @@ export function effectOn(target: TargetContext, oldObject: KubernetesObject | un
   return {
     effective: shownSettings(settings, sourceOf),
     policies: shownPolicies(precedence),
-    mesh: meshShown(mesh, target.version),
+    mesh: meshShown(mesh, target.version, mesh.eligibility(stored).eligible),
   };
 }
 
-export function meshShown({ name }: MeshCompiler, { linkerd, istio }: MeshVersion): Json {
+export function meshShown({ name }: MeshCompiler, { linkerd, istio }: MeshVersion, applies: boolean): Json {
   const { text } = { Linkerd: linkerd, Istio: istio }[name];
-  return { name, version: text };
+  return { name, version: text, applies };
 }
 
 function precedenceOn({ key, object, world }: TargetContext): Precedence {
