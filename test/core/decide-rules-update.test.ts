@@ -128,7 +128,7 @@ describe("an exception", () => {
     const soon = { ...named, expiresAtMs: NOW_MS + 7 * DAY_MS };
     const world = (...exceptions: CompiledException[]) => ruledWorld([ENFORCE], { rules: [allowing], exceptions });
     expect(judgedBy(world(soon), service()).warnings).toEqual([
-      "FL726 rule timeout-bounded: only RuleException for-now lets this pass, which ends at 2026-12-03T12:00:00Z; keep the rule before then, or ask team-iam to renew it",
+      "FL726 rule timeout-bounded: only RuleException for-now lets this pass, which ends at 2026-12-03T12:00:00Z; meet the rule before then, or ask team-iam to renew it",
     ]);
     expect(judgedBy(world({ ...soon, expiresAtMs: soon.expiresAtMs + 1 }), service()).warnings).toEqual([]);
     expect(judgedBy(world(soon, named), service()).warnings).toEqual([]);

@@ -78,7 +78,7 @@ function endsSoon({ name }: CompiledRule, exception: CompiledException): Finding
   const end = toText(new Timestamp(BigInt(exception.expiresAtMs) * NANOS_PER_MS));
   return finding("FL726", "", {
     message: `rule ${name}: only RuleException ${exception.name} lets this pass, which ends at ${end}`,
-    fix: `keep the rule before then, or ask ${exception.owner} to renew it`,
+    fix: `meet the rule before then, or ask ${exception.owner} to renew it`,
   });
 }
 
