@@ -1,0 +1,235 @@
+import * as fc from "fast-check";
+import { expect, test, vi } from "vitest";
+import { parseDurationMs } from "../../src/api/v1alpha1/common.ts";
+import { companionsOf } from "../../src/core/companions/wanted.ts";
+import { resolvePrecedence } from "../../src/core/intent/precedence.ts";
+import type { KubernetesObject } from "../../src/core/kubernetes.ts";
+import { keyOf, meshVersion, namespace, policy, service, validate, worldOf } from "../core/worlds.ts";
+import { type Http, protobufMs, range, type Request, type RequestSettings, settingsFor } from "./istio-reader.ts";
+
+const RUNS = { numRuns: Number(process.env["PROPERTY_RUNS"] ?? 200) };
+vi.setConfig({ testTimeout: 30_000 + 50 * RUNS.numRuns });
+
+/** With the codes that each stands for. */
+const CODES = new Map([
+  ["5xx", range(500, 599)],
+  ["gateway-error", [502, 503, 504]],
+  ["502-504", [502, 503, 504]],
+  ["500-503", [500, 501, 502, 503]],
+  ["429", [429]],
+  ["503", [503]],
+]);
+const duration = fc.constantFrom("1ms", "250ms", "1s", "1s500ms", "1m", "2h");
+const retry = fc.oneof(
+  fc.constant({ maxAttempts: 0 }),
+  fc.record(
+    {
+      maxAttempts: fc.integer({ min: 1, max: 10 }),
+      statusCodes: fc.subarray([...CODES.keys()], { minLength: 1 }),
+      grpcCodes: fc.subarray(["cancelled", "internal", "unavailable"], { minLength: 1 }),
+      timeout: duration,
+    },
+    { requiredKeys: ["maxAttempts", "statusCodes"] },
+  ),
+);
+const timeout = fc.record({ request: duration });
+const PATHS = ["/", "/a", "/a/", "/a/b", "/ab", "/a/b/c", "/7"];
+const METHODS = ["GET", "POST"];
+const match = fc
+  .record(
+    {
+      path: fc.oneof(
+        fc.record({ value: fc.constantFrom("/a", "/a/b", "/a/") }),
+        fc.record({ type: fc.constant("Exact"), value: fc.constantFrom("/a", "/a/b", "/ab") }),
+        fc.record({ type: fc.constant("RegularExpression"), value: fc.constantFrom("/[0-9]+", "/a.*") }),
+      ),
+      method: fc.constantFrom(...METHODS),
+      headers: fc.constantFrom(
+        [{ name: "X-Tenant", value: "big" }],
+        [{ name: "x-tenant", type: "RegularExpression", value: "b.*" }],
+      ),
+    },
+    { requiredKeys: [] },
+  )
+  .filter((made) => Object.keys(made).length > 0);
+const routes = fc
+  .array(
+    fc
+      .record(
+        { matches: fc.array(match, { minLength: 1, maxLength: 2 }), retry, timeout },
+        { requiredKeys: ["matches"] },
+      )
+      .filter((entry) => entry.retry !== undefined || entry.timeout !== undefined),
+    { minLength: 1, maxLength: 3 },
+  )
+  .map((entries) => entries.map((entry, index) => ({ name: `r${index}`, ...entry })));
+const faultInjection = fc.record(
+  {
+    abort: fc.record({ percent: fc.integer({ min: 1, max: 100 }), status: fc.constantFrom(418, 503) }),
+    delay: fc.record({ percent: fc.integer({ min: 1, max: 100 }), duration }),
+    matches: fc.array(match, { minLength: 1, maxLength: 2 }),
+  },
+  { requiredKeys: ["abort"] },
+);
+const circuitBreaker = fc.record(
+  {
+    consecutiveFailures: fc.integer({ min: 1, max: 20 }),
+    minPenalty: fc.constantFrom("1ms", "1s", "30s"),
+    maxEjectionPercent: fc.integer({ min: 1, max: 100 }),
+    enabled: fc.boolean(),
+  },
+  { requiredKeys: [] },
+);
+const request: fc.Arbitrary<Request> = fc.record({
+  method: fc.constantFrom(...METHODS),
+  path: fc.constantFrom(...PATHS),
+  headers: fc.constantFrom({}, { "x-tenant": "big" }, { "x-tenant": "bit" }),
+});
+
+interface Spec {
+  readonly retry?: Retry;
+  readonly timeout?: { readonly request: string };
+  readonly routes?: readonly {
+    readonly matches: readonly Match[];
+    readonly retry?: Retry;
+    readonly timeout?: { readonly request: string };
+  }[];
+  readonly faultInjection?: {
+    readonly abort: { readonly percent: number; readonly status: number };
+    readonly delay?: { readonly percent: number; readonly duration: string };
+    readonly matches?: readonly Match[];
+  };
+}
+interface Retry {
+  readonly maxAttempts: number;
+  readonly statusCodes?: readonly string[];
+  readonly grpcCodes?: readonly string[];
+  readonly timeout?: string;
+}
+interface Match {
+  readonly path?: { readonly type?: string; readonly value: string };
+  readonly method?: string;
+  readonly headers?: readonly { readonly name: string; readonly type?: string; readonly value: string }[];
+}
+
+/** By the words of docs/policy.md, whatever the compiler does. */
+function fits({ path, method, headers = [] }: Match, { method: found, path: at, headers: given }: Request): boolean {
+  const whole = (text: string, expression: string): boolean => new RegExp(`^(?:${expression})$`, "u").test(text);
+  const prefix = (path?.value ?? "").replace(/\/$/, "");
+  const isPath =
+    path === undefined ||
+    (path.type === "Exact" && at === path.value) ||
+    (path.type === "RegularExpression" && whole(at, path.value)) ||
+    (path.type === undefined && (at === prefix || at.startsWith(`${prefix}/`)));
+  return (
+    isPath &&
+    (method === undefined || method === found) &&
+    headers.every(({ name, type, value }) => {
+      const text = given[name.toLowerCase() as keyof typeof given];
+      return text !== undefined && (type === undefined ? text === value : whole(text, value));
+    })
+  );
+}
+
+/** The order of the Gateway API; the meshes place regular expressions last. */
+function specificity({ path, method, headers = [] }: Match): readonly number[] {
+  const kind = path === undefined ? 1 : path.type === "Exact" ? 2 : path.type === undefined ? 1 : 0;
+  const length = path === undefined ? 1 : path.value.length > 1 ? path.value.replace(/\/$/, "").length : 1;
+  return [kind, length, method === undefined ? 0 : 1, headers.length];
+}
+
+function compare(a: readonly number[], b: readonly number[]): number {
+  const index = a.findIndex((value, at) => value !== b[at]);
+  return index < 0 ? 0 : (b[index] ?? 0) - (a[index] ?? 0);
+}
+
+const NONE = { attempts: 2, perTryMs: undefined, statusCodes: new Set<number>() };
+
+function retryOf(own: Retry | undefined, ofService: Retry | undefined) {
+  const made = own ?? ofService;
+  if (made === undefined) return { ...NONE, grpcCodes: new Set(["unavailable", "cancelled"]) };
+  const none = new Set<string>();
+  if (made.maxAttempts === 0) return { ...NONE, attempts: 0, grpcCodes: none };
+  const perTry = made.timeout ?? (ofService?.maxAttempts === 0 ? undefined : ofService?.timeout);
+  return {
+    attempts: made.maxAttempts,
+    perTryMs: perTry === undefined ? undefined : parseDurationMs(perTry),
+    statusCodes: new Set(made.statusCodes?.flatMap((code) => CODES.get(code) ?? [])),
+    grpcCodes: new Set(made.grpcCodes),
+  };
+}
+
+/** What the policy says of a request; undefined where two entries fit it equally well. */
+function wantedFor(spec: Spec, made: Request): RequestSettings | undefined {
+  const fitting = (spec.routes ?? [])
+    .flatMap((entry) => entry.matches.map((one) => ({ entry, one })))
+    .filter(({ one }) => fits(one, made))
+    .sort((a, b) => compare(specificity(a.one), specificity(b.one)));
+  const [first, second] = fitting;
+  const { abort, delay, matches } = spec.faultInjection ?? {};
+  const hasFault = abort !== undefined && (matches === undefined || matches.some((one) => fits(one, made)));
+  const isFaultEntry = hasFault && matches !== undefined;
+  if (first && second && first.entry !== second.entry && !isFaultEntry) {
+    if (compare(specificity(first.one), specificity(second.one)) === 0) return undefined;
+  }
+  // Requests with faults of their own are told apart before every entry.
+  const entry = isFaultEntry ? undefined : first?.entry;
+  const request = entry?.timeout?.request ?? spec.timeout?.request;
+  return {
+    ...retryOf(entry?.retry, spec.retry),
+    timeoutMs: request === undefined ? undefined : parseDurationMs(request),
+    abort: hasFault ? [abort.percent, abort.status] : undefined,
+    delay: hasFault && delay ? [delay.percent, parseDurationMs(delay.duration)] : undefined,
+  };
+}
+
+const specs = fc
+  .record({ retry, timeout, routes, faultInjection, circuitBreaker }, { requiredKeys: [] })
+  .filter((made) => Object.keys(made).length > 0);
+const NAMESPACE = namespace("enforce", { labels: { "istio-injection": "enabled" } });
+
+/** The spec of each object by its kind; undefined where the policy is refused. */
+function compiled(spec: object, version: string): ReadonlyMap<string, KubernetesObject["spec"]> | undefined {
+  const object = policy(spec as Record<string, unknown>, { uid: "u" });
+  const target = service();
+  const world = worldOf([NAMESPACE, target, object], { meshVersion: meshVersion(version) });
+  if (!validate(world, object).allowed) return undefined;
+  const precedence = resolvePrecedence(world.policiesIn("iam"), keyOf(target), target);
+  const { wanted } = companionsOf({ key: keyOf(target), object: target }, precedence, world);
+  return new Map(wanted.map((companion) => [companion.kind.kind, companion.object.spec]));
+}
+
+test("every request meets in the VirtualService what the policy says of it", () => {
+  fc.assert(
+    fc.property(specs, request, fc.constantFrom("1.25", "1.31"), (spec, made, version) => {
+      const objects = compiled(spec, version);
+      fc.pre(objects !== undefined);
+      const { http } = (objects.get("VirtualService") ?? { http: undefined }) as { readonly http?: readonly Http[] };
+      const { circuitBreaker: _breaker, ...others } = spec;
+      expect(http === undefined).toBe(Object.keys(others).length === 0);
+      const wanted = wantedFor(spec as Spec, made);
+      if (http !== undefined && wanted !== undefined) expect(settingsFor(http, made)).toEqual(wanted);
+    }),
+    RUNS,
+  );
+});
+
+test("the DestinationRule shuts endpoints out as the policy says", () => {
+  fc.assert(
+    fc.property(circuitBreaker, fc.constantFrom("1.20", "1.31"), (section, version) => {
+      const rule = compiled({ circuitBreaker: section }, version)?.get("DestinationRule") as
+        | { readonly trafficPolicy: { readonly outlierDetection: Readonly<Record<string, string | number>> } }
+        | undefined;
+      expect(rule === undefined).toBe(section.enabled === false);
+      if (rule === undefined) return;
+      const detection = rule.trafficPolicy.outlierDetection;
+      expect(detection).toMatchObject({
+        consecutive5xxErrors: section.consecutiveFailures ?? 7,
+        maxEjectionPercent: section.maxEjectionPercent ?? 100,
+      });
+      expect(protobufMs(String(detection["baseEjectionTime"]))).toBe(parseDurationMs(section.minPenalty ?? "1s"));
+      expect(protobufMs(String(detection["interval"]))).toBeGreaterThanOrEqual(1_000);
+    }),
+    RUNS,
+  );
+});
