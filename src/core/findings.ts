@@ -50,8 +50,8 @@ export const FINDINGS = {
   ),
   FL210: entry(
     "deny",
-    "Linkerd cannot read this regular expression",
-    "Linkerd would drop the whole route, so its requests would go with the rest.",
+    "The mesh cannot read this regular expression",
+    "Linkerd would drop the whole route, and Istio refuse the whole VirtualService.",
   ),
   FL301: entry("warn", "Target does not exist yet", "The policy takes effect as soon as the target is created."),
   FL302: entry(

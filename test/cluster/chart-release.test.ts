@@ -71,6 +71,26 @@ describe("a release", () => {
     });
   });
 
+  test("asks for a verb of its own where a section grants more than a policy does", async () => {
+    const spec = (more: object) => ({ targetRefs: [{ kind: "Service", name: "web" }], mesh: "Istio", ...more });
+    const faults = { faultInjection: { abort: { percent: 10, status: 503 } } };
+    const write = (user: string, more: object) => {
+      const metadata = { name: "faulty", namespace: "default" };
+      const input = { apiVersion: "fairlead.dev/v1alpha1", kind: "ResiliencePolicy", metadata, spec: spec(more) };
+      return cluster.kubectl(["apply", "-f", "-", `--as=${user}`], { input: JSON.stringify(input) });
+    };
+    await kubectl(cluster, ["create", "clusterrolebinding", "pat", "--clusterrole=fairlead-policy-edit", "--user=pat"]);
+    await kubectl(cluster, ["create", "clusterrolebinding", "ada", "--clusterrole=fairlead-policy-edit", "--user=ada"]);
+    await kubectl(cluster, ["create", "rolebinding", "ada", "--clusterrole=fairlead-inject-faults", "--user=ada"]);
+    const refusal =
+      "Found a change of spec.faultInjection by pat, wanted one by somebody who has the verb inject-faults on the policy; " +
+      "fix: leave the section as it is, or ask to be bound to the ClusterRole fairlead-inject-faults";
+    expect((await write("pat", faults)).stderr).toContain(refusal);
+    // Past the guard the webhook is next, which nobody serves here.
+    expect((await write("pat", { circuitBreaker: {} })).stderr).toContain("no endpoints available");
+    expect((await write("ada", faults)).stderr).toContain("no endpoints available");
+  });
+
   test("lets those who edit a namespace write policies, and those who view it read them", async () => {
     for (const [group, role] of [
       ["authors", "edit"],

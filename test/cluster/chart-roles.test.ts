@@ -154,8 +154,15 @@ describe("a release whose pods run as its Deployments say", () => {
     const kinds = "destinationrules.networking.istio.io,virtualservices.networking.istio.io";
     const found = async (): Promise<number> => (await release.list(`${kinds} -n shop`)).length;
     const spec = { targetRefs: [{ kind: "Service", name: "ledger" }], mesh: "Istio", circuitBreaker: {} };
-    await release.apply(service("shop", "ledger"), policy("shop", "ledger", { ...spec, retry: { maxAttempts: 0 } }));
+    const faultInjection = { abort: { percent: 1, status: 503 } };
+    await release.apply(service("shop", "ledger"), policy("shop", "ledger", { ...spec, faultInjection }));
     await waitFor("both objects", async () => (await found()) === 2);
+    await release.run("create clusterrolebinding pat --clusterrole=fairlead-policy-edit --user=pat");
+    const patch = (change: object) => `patch rp ledger -n shop --as=pat --type=merge -p ${JSON.stringify(change)}`;
+    expect(await release.refusal(patch({ spec: { faultInjection: null } }), {})).toContain(
+      "Found a change of spec.faultInjection by pat",
+    );
+    await release.run(patch({ spec: { circuitBreaker: { consecutiveFailures: 3 } } }));
     await release.run("delete rp ledger -n shop");
     await waitFor("both objects to go", async () => (await found()) === 0);
   });

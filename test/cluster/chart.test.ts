@@ -61,7 +61,12 @@ const EXEMPT_GUARD = [
   "ValidatingAdmissionPolicy fairlead-exempt-guard",
   "ValidatingAdmissionPolicyBinding fairlead-exempt-guard",
 ];
-const GUARDS = [...MODE_GUARD, ...EXEMPT_GUARD];
+const SECTION_GUARD = [
+  "ClusterRole fairlead-inject-faults",
+  "ValidatingAdmissionPolicy fairlead-section-guard",
+  "ValidatingAdmissionPolicyBinding fairlead-section-guard",
+];
+const GUARDS = [...MODE_GUARD, ...EXEMPT_GUARD, ...SECTION_GUARD];
 const SELF_MANAGED = ["Role fairlead-controller-certificates", "RoleBinding fairlead-controller-certificates"];
 
 describe("what the chart renders", () => {
@@ -208,8 +213,8 @@ describe("what the chart renders", () => {
 
   test("without a guard neither its policy nor its ClusterRole", async () => {
     const objects = await renderChart(cluster, ["--set", "modeGuard.enabled=false"]);
-    expect(named(objects)).toEqual([...ALWAYS, ...EXEMPT_GUARD, ...SELF_MANAGED].sort());
-    const others = await renderChart(cluster, ["--set", "exemptGuard.enabled=false"]);
+    expect(named(objects)).toEqual([...ALWAYS, ...EXEMPT_GUARD, ...SECTION_GUARD, ...SELF_MANAGED].sort());
+    const others = await renderChart(cluster, ["--set", "exemptGuard.enabled=false,sectionGuard.enabled=false"]);
     expect(named(others)).toEqual([...ALWAYS, ...MODE_GUARD, ...SELF_MANAGED].sort());
   });
 

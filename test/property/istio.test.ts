@@ -125,7 +125,7 @@ function fits({ path, method, headers = [] }: Match, { method: found, path: at, 
     isPath &&
     (method === undefined || method === found) &&
     headers.every(({ name, type, value }) => {
-      const text = given[name.toLowerCase() as keyof typeof given];
+      const text = given[name.toLowerCase()];
       return text !== undefined && (type === undefined ? text === value : whole(text, value));
     })
   );
@@ -207,7 +207,7 @@ test("every request meets in the VirtualService what the policy says of it", () 
       const { http } = (objects.get("VirtualService") ?? { http: undefined }) as { readonly http?: readonly Http[] };
       const { circuitBreaker: _breaker, ...others } = spec;
       expect(http === undefined).toBe(Object.keys(others).length === 0);
-      const wanted = wantedFor(spec as Spec, made);
+      const wanted = wantedFor(spec, made);
       if (http !== undefined && wanted !== undefined) expect(settingsFor(http, made)).toEqual(wanted);
     }),
     RUNS,

@@ -3,9 +3,10 @@ import type { Checked } from "../check.ts";
 import { API_VERSION, checkObject, type Metadata } from "../envelope.ts";
 import { own } from "../problem.ts";
 import type { DeepReadonly } from "../readonly.ts";
-import { withRules } from "../rule.ts";
+import { type Rule, withRules } from "../rule.ts";
 import { circuitBreaker } from "./circuit-breaker.ts";
 import { type TargetRef, targetRef, targetSelector } from "./common.ts";
+import { faultInjection } from "./fault-injection.ts";
 import { resiliencePolicyStatus } from "./resilience-policy-status.ts";
 import { retry } from "./retry.ts";
 import { routes } from "./routes.ts";
@@ -23,6 +24,7 @@ const sections = {
   retry: z.exactOptional(retry),
   timeout: z.exactOptional(timeout),
   routes: z.exactOptional(routes),
+  faultInjection: z.exactOptional(faultInjection),
 };
 const SECTIONS = Object.keys(sections) as (keyof typeof sections)[];
 
@@ -65,6 +67,26 @@ function firstRoute(spec: z.output<typeof specFields>): TargetRef | undefined {
   return spec.targetRefs?.find((ref) => ref.kind === "HTTPRoute" || ref.kind === "GRPCRoute");
 }
 
+/** Sections that no mesh has for a single route, and what to do instead. */
+const SERVICES_ONLY = {
+  circuitBreaker: "move circuitBreaker to a policy for the Service behind the route",
+  routes: "target the Service behind the route, or move its retry and timeout to the top of a policy for the route",
+  faultInjection: "target the Service behind the route, and narrow faultInjection.matches",
+} as const;
+type ServiceSection = keyof typeof SERVICES_ONLY;
+
+function forServicesOnly(section: ServiceSection, fix: string): Rule<z.output<typeof specFields>> {
+  return {
+    cel: `!has(self.${section}) || !has(self.targetRefs) || self.targetRefs.all(ref, ref.kind == 'Service')`,
+    holds: (spec) => spec[section] === undefined || firstRoute(spec) === undefined,
+    wanted: `${section} for Services only`,
+    found: (spec) => `${section} with a ${firstRoute(spec)?.kind} as target`,
+    fix,
+    path: section,
+    reads: ["targetRefs"],
+  };
+}
+
 /** The shape of `spec`: source of the types, of the CRD and of the parser. */
 export const resiliencePolicySpec = withRules(specFields, [
   {
@@ -88,24 +110,7 @@ export const resiliencePolicySpec = withRules(specFields, [
     found: () => "none of them",
     fix: "add the section you want, for example circuitBreaker: {}",
   },
-  {
-    cel: "!has(self.circuitBreaker) || !has(self.targetRefs) || self.targetRefs.all(ref, ref.kind == 'Service')",
-    holds: (spec) => spec.circuitBreaker === undefined || firstRoute(spec) === undefined,
-    wanted: "circuitBreaker for Services only",
-    found: (spec) => `circuitBreaker with a ${firstRoute(spec)?.kind} as target`,
-    fix: "move circuitBreaker to a policy for the Service behind the route",
-    path: "circuitBreaker",
-    reads: ["targetRefs"],
-  },
-  {
-    cel: "!has(self.routes) || !has(self.targetRefs) || self.targetRefs.all(ref, ref.kind == 'Service')",
-    holds: (spec) => spec.routes === undefined || firstRoute(spec) === undefined,
-    wanted: "routes for Services only",
-    found: (spec) => `routes with a ${firstRoute(spec)?.kind} as target`,
-    fix: "target the Service behind the route, or move its retry and timeout to the top of a policy for the route",
-    path: "routes",
-    reads: ["targetRefs"],
-  },
+  ...Object.entries(SERVICES_ONLY).map(([section, fix]) => forServicesOnly(section as ServiceSection, fix)),
 ]).meta({
   description:
     "The resilience that the targets are to have. A section that is absent changes nothing; unknown fields are refused.",

@@ -120,6 +120,9 @@ const match = withRules(matchFields, [
     "and headers is needed.",
 });
 
+/** Requests, told apart by what they ask for. */
+export const matches = z.array(match).min(1).max(MATCHES_MAX).meta({ "x-kubernetes-list-type": "atomic" });
+
 const entryFields = z.strictObject({
   name: hint(
     z
@@ -137,17 +140,12 @@ const entryFields = z.strictObject({
       fix: "Write a short name such as reads",
     },
   ),
-  matches: z
-    .array(match)
-    .min(1)
-    .max(MATCHES_MAX)
-    .meta({
-      "x-kubernetes-list-type": "atomic",
-      description:
-        `1 to ${MATCHES_MAX} matches like those of the Gateway API's HTTPRoute; a request belongs to the entry when one ` +
-        "of them fits. Where entries overlap, the more specific match goes first: an exact path, then the longer " +
-        'prefix, then a method, then more headers. Required. Example: [{"method": "GET"}].',
-    }),
+  matches: matches.meta({
+    description:
+      `1 to ${MATCHES_MAX} matches like those of the Gateway API's HTTPRoute; a request belongs to the entry when one ` +
+      "of them fits. Where entries overlap, the more specific match goes first: an exact path, then the longer " +
+      'prefix, then a method, then more headers. Required. Example: [{"method": "GET"}].',
+  }),
   retry: z.exactOptional(
     retry.meta({
       description:

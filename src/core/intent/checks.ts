@@ -3,7 +3,7 @@ import { type Finding, finding } from "../finding.ts";
 import { showMs } from "../text.ts";
 import type { Intent } from "./intent.ts";
 import { checkRequests } from "./request-checks.ts";
-import { checkRoutes, withoutEffect } from "./route-checks.ts";
+import { checkRoutes, expressionsAreRead, withoutEffect } from "./route-checks.ts";
 
 /** What a check sees: the policy as written (for paths and absent fields) and what it means. */
 export interface CheckInput {
@@ -14,7 +14,14 @@ export interface CheckInput {
 type Check = (input: CheckInput) => readonly Finding[];
 
 /** Checks across the fields of one policy, independent of mesh and cluster; each reports all it finds. */
-const CHECKS: readonly Check[] = [penaltiesInOrder, jitterHasRoom, everyRequest, disabledSectionsAreEmpty, routesHold];
+const CHECKS: readonly Check[] = [
+  penaltiesInOrder,
+  jitterHasRoom,
+  everyRequest,
+  disabledSectionsAreEmpty,
+  routesHold,
+  faultsAreRead,
+];
 
 export function checkIntent(input: CheckInput): readonly Finding[] {
   return CHECKS.flatMap((check) => check(input));
@@ -56,6 +63,10 @@ function everyRequest({ intent }: CheckInput): readonly Finding[] {
 
 function routesHold({ spec, intent }: CheckInput): readonly Finding[] {
   return intent.routes === undefined ? [] : checkRoutes(spec, intent);
+}
+
+function faultsAreRead({ intent: { faultInjection } }: CheckInput): readonly Finding[] {
+  return faultInjection === undefined ? [] : expressionsAreRead(faultInjection, "spec.faultInjection");
 }
 
 function disabledSectionsAreEmpty({ spec, intent }: CheckInput): readonly Finding[] {

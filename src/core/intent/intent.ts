@@ -8,10 +8,17 @@ export interface Intent {
   readonly timeout?: TimeoutIntent;
   /** In the order of the spec, so that findings can name `spec.routes[1]`. The order means nothing. */
   readonly routes?: readonly RouteIntent[];
+  readonly faultInjection?: FaultInjectionIntent;
 }
 
 /** In the order in which they are settled on a target: retries depend on the timeouts. */
-export const SECTIONS = ["circuitBreaker", "timeout", "retry", "routes"] as const satisfies readonly (keyof Intent)[];
+export const SECTIONS = [
+  "circuitBreaker",
+  "timeout",
+  "retry",
+  "routes",
+  "faultInjection",
+] as const satisfies readonly (keyof Intent)[];
 export type Section = (typeof SECTIONS)[number];
 
 export interface CircuitBreakerIntent {
@@ -66,6 +73,15 @@ export interface HeaderMatchIntent {
   readonly name: string;
   readonly type: "Exact" | "RegularExpression";
   readonly value: string;
+}
+
+/** Faults made on purpose. At least one of both is there. */
+export interface FaultInjectionIntent {
+  /** `percent`: 1..100. */
+  readonly abort?: { readonly percent: number; readonly status: number };
+  readonly delay?: { readonly percent: number; readonly durationMs: number };
+  /** The requests that get faults: those for which one fits. Empty: all of them. */
+  readonly matches: readonly RouteMatchIntent[];
 }
 
 /** Linkerd's defaults, which an absent field stands for (docs/linkerd.md, Annotations; linkerd2 parse_accrual_config). */

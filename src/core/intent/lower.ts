@@ -4,6 +4,7 @@ import { compareStrings } from "../finding.ts";
 import {
   BREAKER_DEFAULTS,
   type CircuitBreakerIntent,
+  type FaultInjectionIntent,
   type Intent,
   type RetryIntent,
   type RouteIntent,
@@ -21,6 +22,7 @@ export function lower(spec: ResiliencePolicySpec): Intent {
     ...(spec.retry && { retry: lowerRetry(spec.retry) }),
     ...(spec.timeout && { timeout: lowerTimeout(spec.timeout) }),
     ...(spec.routes && { routes: spec.routes.map(lowerRoute) }),
+    ...(spec.faultInjection && { faultInjection: lowerFault(spec.faultInjection) }),
   };
 }
 
@@ -58,6 +60,14 @@ function lowerRoute(entry: Entry): RouteIntent {
     matches: entry.matches.map(lowerMatch),
     ...(entry.retry && { retry: lowerRetry(entry.retry) }),
     ...(entry.timeout && { timeout: lowerTimeout(entry.timeout) }),
+  };
+}
+
+function lowerFault({ abort, delay, matches = [] }: Sections["faultInjection"]): FaultInjectionIntent {
+  return {
+    ...(abort && { abort }),
+    ...(delay && { delay: { percent: delay.percent, durationMs: parseDurationMs(delay.duration) } }),
+    matches: matches.map(lowerMatch),
   };
 }
 

@@ -42,8 +42,9 @@ function scopeOf(entry: RouteIntent, { circuitBreaker, retry, timeout }: Intent,
   };
 }
 
-function expressionsAreRead(entry: RouteIntent, at: string): readonly Finding[] {
-  return entry.matches.flatMap(({ path, headers }, index) => {
+/** `at`: the section in which the matches stand. */
+export function expressionsAreRead({ matches }: Pick<RouteIntent, "matches">, at: string): readonly Finding[] {
+  return matches.flatMap(({ path, headers }, index) => {
     const inMatch = `${at}.matches[${index}]`;
     return [
       ...expressionIsRead(path, `${inMatch}.path.value`),
@@ -56,7 +57,7 @@ function expressionIsRead({ type, value }: RouteMatchIntent["path"], path: strin
   if (type !== "RegularExpression" || !NOT_LINEAR.test(value)) return [];
   return [
     finding("FL210", path, {
-      message: `Found ${quote(value)}; Linkerd's regular expressions have neither look-around nor back-references`,
+      message: `Found ${quote(value)}; the meshes' regular expressions have neither look-around nor back-references`,
       fix: "write it without (?=, (?!, (?<=, (?<! and \\1, or as several matches",
     }),
   ];

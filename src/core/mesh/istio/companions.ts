@@ -24,7 +24,11 @@ export function istioCompanions({ service, intent }: HostIntent): readonly Compa
   };
   return [
     ...make(DESTINATION_RULE, ["circuitBreaker"], destinationRuleSpec(possible, host)),
-    ...make(VIRTUAL_SERVICE, ["retry", "timeout", "routes"], virtualServiceSpec(possible, host, istio)),
+    ...make(
+      VIRTUAL_SERVICE,
+      ["retry", "timeout", "routes", "faultInjection"],
+      virtualServiceSpec(possible, host, istio),
+    ),
   ];
 }
 

@@ -3,6 +3,7 @@ import { type Finding, finding } from "../../finding.ts";
 import {
   BREAKER_DEFAULTS,
   type CircuitBreakerIntent,
+  type FaultInjectionIntent,
   type Intent,
   type RetryIntent,
   SECTIONS,
@@ -24,7 +25,7 @@ const EJECTION_CAP_MS = 300_000;
  */
 export function compileForIstio(intent: Intent, kind: TargetKind): CompiledSettings {
   if (kind !== SERVICE_KIND) return { groups: [], findings: readsNoRoute(intent, kind) };
-  const { circuitBreaker, retry, timeout, routes = [] } = intent;
+  const { circuitBreaker, retry, timeout, routes = [], faultInjection } = intent;
   const findings = [
     ...(circuitBreaker?.enabled ? breakerDifferences(circuitBreaker) : []),
     ...requestDifferences({ retry, timeout }, "spec"),
@@ -32,6 +33,7 @@ export function compileForIstio(intent: Intent, kind: TargetKind): CompiledSetti
     ...(retry === undefined && (timeout !== undefined || routes.some((entry) => entry.retry === undefined))
       ? [retriesByItself(timeout === undefined ? "routes" : "timeout")]
       : []),
+    ...(faultInjection === undefined ? [] : faultDifferences(faultInjection, intent)),
   ];
   return { groups: [], findings };
 }
@@ -126,6 +128,26 @@ function unnamed(code: string, path: string): readonly Finding[] {
       fix: "list the codes that are meant, or write 5xx",
     }),
   ];
+}
+
+/** Envoy makes faults before it routes: its retries and timeouts come after that. */
+function faultDifferences({ matches }: FaultInjectionIntent, { retry, timeout, routes }: Intent): readonly Finding[] {
+  const others = Object.entries({ retry, timeout, routes }).filter(([, section]) => section !== undefined);
+  if (others.length === 0) return [];
+  const text = `Istio neither retries an injected error nor counts a delay into a timeout, so ${list(others.map(([name]) => name))} would not act on them`;
+  return matches.length === 0
+    ? [
+        finding("FL310", "spec.faultInjection", {
+          message: text,
+          fix: "narrow faultInjection.matches, or remove the others",
+        }),
+      ]
+    : [
+        finding("FL311", "spec.faultInjection", {
+          message: text,
+          fix: "nothing to do where faults are to reach the client as they are",
+        }),
+      ];
 }
 
 function noSuchTimeout(path: string, what: string, instead: string): Finding {

@@ -36,6 +36,11 @@ export function orderedMatches(routes: readonly RouteIntent[]): readonly EntryMa
   return ordered;
 }
 
+/** Matches of which one is enough, in an order that theirs does not change. */
+export function httpMatchesOf(matches: readonly RouteMatchIntent[]): readonly HttpMatch[] {
+  return [...matches].sort(compareMatches).flatMap(httpMatches);
+}
+
 /** The order of the Gateway API (HTTPRouteRule, `matches`); what it leaves open, by the text. */
 function compareMatches(a: RouteMatchIntent, b: RouteMatchIntent): number {
   return (

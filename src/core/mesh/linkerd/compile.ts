@@ -18,7 +18,7 @@ import { type LinkerdVersion, supports } from "./version.ts";
 export function compileForLinkerd(intent: Intent, kind: TargetKind, version: LinkerdVersion): CompiledSettings {
   const groups: SettingsGroup[] = [];
   const findings: Finding[] = [];
-  const { circuitBreaker, retry, timeout, routes } = intent;
+  const { circuitBreaker, retry, timeout, routes, faultInjection } = intent;
   if (circuitBreaker !== undefined && kind.kind === "Service") {
     groups.push(group("accrual", "circuitBreaker", breakerAnnotations(circuitBreaker)));
     findings.push(...breakerDifferences(circuitBreaker));
@@ -34,6 +34,7 @@ export function compileForLinkerd(intent: Intent, kind: TargetKind, version: Lin
     else findings.push(tooOld("timeout", version));
   }
   if (routes !== undefined && kind.kind === "Service") findings.push(...routeDifferences(intent, version));
+  if (faultInjection !== undefined) findings.push(noFaults());
   return { groups, findings };
 }
 
@@ -143,6 +144,14 @@ function movedGrpcCodes(retry: RetryIntent, routes: readonly RouteIntent[]): Fin
   return finding(nothingLeft ? "FL312" : "FL311", "spec.retry.grpcCodes", {
     message: `Because ${quote(name)} asks for no retry, spec.retry stands on HTTPRoutes, from which Linkerd reads no grpcCodes`,
     fix: nothingLeft ? "list statusCodes, or give the entry a retry" : "remove grpcCodes, or give the entry a retry",
+  });
+}
+
+/** Its proxy has a filter for it, which no object of Linkerd's reaches (docs/linkerd.md). */
+function noFaults(): Finding {
+  return finding("FL310", "spec.faultInjection", {
+    message: "Linkerd has no fault injection",
+    fix: "remove it; an HTTPRoute of your own that sends a share of the requests to a Service that fails does the same",
   });
 }
 

@@ -37,6 +37,18 @@ export const RESILIENCE_POLICY: Shape = {
       },
       15,
     ],
+    faultInjection: {
+      abort: { percent: "int", status: "int" },
+      delay: { percent: "int", duration: "string:28" },
+      matches: [
+        {
+          path: { type: "string", value: "string:1024" },
+          method: "string",
+          headers: [{ name: "string:256", type: "string", value: "string:1024" }, 8],
+        },
+        8,
+      ],
+    },
   },
   status: {
     observedGeneration: "int",
