@@ -97,6 +97,7 @@ function serveCommand(): Command {
       .option("--lease-renew-deadline <duration>", "how long a leader goes on without a renewal (default: 10s)")
       .option("--lease-retry-period <duration>", "pause between two attempts to lead or to renew (default: 2s)")
       .option("--resync-period <duration>", "how often everything is looked at without a reason", "10m")
+      .option("--audit-period <duration>", "how often what exists is judged by the rules without a reason", "1h")
       .option("--kubeconfig <file>", KUBECONFIG_HELP)
       .option("--namespace <name>", "Fairlead's own namespace", DEFAULT_NAMESPACE)
       .option("--host <address>", "address of both ports (default: all)")

@@ -88,6 +88,8 @@ export type CertificateSource = (typeof CERTIFICATE_SOURCES)[number];
 
 /** The resync period that controller-runtime recommends is ten hours; ours is also the repair of lost writes. */
 export const RESYNC_PERIOD_MS = 10 * 60_000;
+/** Rules that depend on the time, and objects that nobody watches. */
+export const AUDIT_PERIOD_MS = 60 * 60_000;
 
 /** Everything that `serve` can be told. */
 export interface ServeConfig {
@@ -100,6 +102,8 @@ export interface ServeConfig {
   readonly identity: string;
   /** How often every target and policy is looked at without a reason. */
   readonly resyncPeriodMs: number;
+  /** How often everything in the namespaces that opted in is judged by the rules without a reason. */
+  readonly auditPeriodMs: number;
   /** Path of a kubeconfig; undefined: the service account of the pod, found through `env`. */
   readonly kubeconfig: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { FINDINGS } from "../src/core/findings.ts";
 import { TARGET_KINDS } from "../src/core/names.ts";
 import { STORY } from "../src/dev/demo/story.ts";
+import { createAuditMetrics } from "../src/observe/audit-metrics.ts";
 import { createControllerMetrics } from "../src/observe/controller-metrics.ts";
 import { createMetrics } from "../src/observe/metrics.ts";
 
@@ -72,9 +73,11 @@ test("docs/operations.md has every metric with its labels, and no other", async 
     nowMs: () => 0,
     processMetrics: false,
   });
-  createControllerMetrics(registry, () => {
+  const notScraped = (): never => {
     throw new Error("not scraped");
-  });
+  };
+  createControllerMetrics(registry, notScraped);
+  createAuditMetrics(registry, notScraped);
   const registered = registry.getMetricsAsArray().map((metric) => {
     const { labelNames = [] } = metric as unknown as { readonly labelNames?: readonly string[] };
     return `${metric.name}: ${labelNames.join(", ")}`;

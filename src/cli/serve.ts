@@ -27,6 +27,7 @@ export interface ServeFlags {
   readonly leaseRenewDeadline?: string;
   readonly leaseRetryPeriod?: string;
   readonly resyncPeriod: string;
+  readonly auditPeriod: string;
   readonly kubeconfig?: string;
   readonly namespace: string;
   readonly host?: string;
@@ -74,6 +75,7 @@ function configOf(flags: ServeFlags): ServeConfig {
     }),
     identity: `${process.env["POD_NAME"] || hostname()}_${randomBytes(4).toString("hex")}`,
     resyncPeriodMs: parsePeriod("--resync-period", flags.resyncPeriod),
+    auditPeriodMs: parsePeriod("--audit-period", flags.auditPeriod),
     // An empty variable counts as none, as kubectl has it.
     kubeconfig: flags.kubeconfig ?? (process.env["KUBECONFIG"] || undefined),
     env: process.env,

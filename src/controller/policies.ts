@@ -23,7 +23,7 @@ import type { Change } from "../k8s/change.ts";
 import type { ClusterStore } from "../k8s/store.ts";
 import { planOnce } from "./plan-once.ts";
 import { identityIn, writeOwned } from "./owned-writes.ts";
-import type { Telemetry, Writer } from "./ports.ts";
+import { nowText, type Telemetry, type Writer } from "./ports.ts";
 import { type QueueNumbers, WorkQueue } from "./queue.ts";
 
 export interface PolicyReconcilerOptions {
@@ -283,8 +283,7 @@ export class PolicyReconciler {
         pending: again.actions.filter((action) => !written.has(identityIn(action))).length,
       },
       ...(problem !== undefined && { problem }),
-      // To the second, as the API server writes its own times.
-      nowText: `${new Date(this.#clock.now()).toISOString().slice(0, -".000Z".length)}Z`,
+      nowText: nowText(this.#clock),
     });
     if (action === undefined) return false;
     const answer = await writer.execute(action);

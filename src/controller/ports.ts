@@ -1,5 +1,6 @@
 import type { Action } from "../core/action.ts";
 import type { KubernetesObject } from "../core/kubernetes.ts";
+import type { Clock } from "../k8s/ports.ts";
 
 /** One span of a trace; ended exactly once. */
 export interface Span {
@@ -45,4 +46,9 @@ export interface AuditedWrite {
 /** The one writer, or a stand-in of tests. */
 export interface Writer<A = Action> {
   execute(action: A): Promise<KubernetesObject>;
+}
+
+/** To the second, as the API server writes its own times. */
+export function nowText(clock: Pick<Clock, "now">): string {
+  return `${new Date(clock.now()).toISOString().slice(0, -".000Z".length)}Z`;
 }

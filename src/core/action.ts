@@ -22,11 +22,12 @@ export interface PatchAction {
   readonly operations: readonly PatchOperation[];
 }
 
-/** One object of any namespaced kind, by identity; the version is the one that the API server serves. */
+/** One object of any kind, by identity; the version is the one that the API server serves. */
 export interface ObjectRef {
   readonly group: string;
   /** Plural, lower case: `controllerrevisions`. */
   readonly resource: string;
+  /** Empty where the kind belongs to no namespace. */
   readonly namespace: string;
   readonly name: string;
 }
@@ -42,7 +43,7 @@ export interface CreateAction {
 export interface ApplyAction {
   readonly kind: "apply";
   readonly ref: ObjectRef;
-  /** The Service that it is for: where one write fails, the others of the Service wait. */
+  /** The Service that it is for: where one write fails, the others of the Service wait. Empty: it is for none. */
   readonly service: string;
   /** `apiVersion` is filled in by the writer with the version that the API server serves. */
   readonly object: KubernetesObject;

@@ -26,3 +26,7 @@ export const NAMES_SHOWN_MAX = 5;
 export const ERROR_LENGTH_MAX = 500;
 /** How long a deletion waits for the targets to be cleaned; afterwards they are found by their records all the same. */
 export const CLEAN_UP_WAIT_MS = 60_000;
+/** Results of one report; the rest is a count. With messages of {@link REPORT_MESSAGE_LENGTH_MAX} well below etcd's 1.5 MiB. */
+export const REPORT_RESULTS_MAX = 500;
+/** Longest message of a result in a report. */
+export const REPORT_MESSAGE_LENGTH_MAX = 1_000;

@@ -1,4 +1,5 @@
 import { REGISTRATION_NAME } from "./admission/registration.ts";
+import { REPORTS } from "./audit/report.ts";
 import {
   COMPANION_KINDS,
   CORE_GROUP,
@@ -154,6 +155,20 @@ const WRITTEN: readonly Right[] = [
     why: "asked by the API server for blockOwnerDeletion, where OwnerReferencesPermissionEnforcement is on (OpenShift)",
   },
   {
+    apiGroup: FAIRLEAD_GROUP,
+    resources: ["admissionrules/status"],
+    verbs: ["patch"],
+    scope: "Cluster",
+    why: "whether a rule is accepted and in force",
+  },
+  {
+    apiGroup: REPORTS.group,
+    resources: [REPORTS.resource],
+    verbs: ["get", "list", "create", "patch", "delete"],
+    scope: "Cluster",
+    why: "what the audit finds, where the CRD of openreports.io is installed",
+  },
+  {
     apiGroup: "apps",
     resources: ["controllerrevisions"],
     verbs: ["list", "watch", "create", "patch", "delete"],
@@ -177,7 +192,7 @@ const KEPT: readonly Right[] = [
     resourceNames: [REGISTRATION_NAME],
     verbs: ["get", "patch"],
     scope: "Cluster",
-    why: "caBundle and path; the chart creates and deletes them",
+    why: "caBundle, path and the entries of rules; the chart creates and deletes the configurations",
   },
   {
     apiGroup: "coordination.k8s.io",

@@ -3,6 +3,7 @@ import { release } from "./admission/inject.ts";
 import { checkRecord, readRecord } from "./admission/record.ts";
 import { REGISTRATION_NAME } from "./admission/registration.ts";
 import type { PatchOperation } from "./admission/review.ts";
+import { isOurReport, REPORTS } from "./audit/report.ts";
 import { annotationsOf, groupOf, type KubernetesObject, labelsOf, recordsIn, type StringMap } from "./kubernetes.ts";
 import type { MeshVersion } from "./mesh/version.ts";
 import {
@@ -115,6 +116,13 @@ export const SEARCHED_KINDS: readonly SearchedKind[] = [
     where: "every namespace",
     labelSelector: `${MANAGED_BY_LABEL}=${MANAGED_BY}`,
     plan: (object) => (isGenerated(object) ? DELETE : undefined),
+  },
+  {
+    ...REPORTS,
+    kind: "Report",
+    where: "every namespace",
+    labelSelector: `${MANAGED_BY_LABEL}=${MANAGED_BY}`,
+    plan: (object) => (isOurReport(object) ? DELETE : undefined),
   },
   { ...OWN, group: "coordination.k8s.io", resource: "leases", kind: "Lease", names: [LEASE_NAME], plan: () => DELETE },
   { ...OWN, group: "", resource: "secrets", kind: "Secret", names: ["fairlead-path"], plan: () => DELETE },

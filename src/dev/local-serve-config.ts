@@ -1,4 +1,11 @@
-import { CLUSTER_DOMAIN, DEFAULT_NAMESPACE, parseMeshVersion, RESYNC_PERIOD_MS, type ServeConfig } from "../config.ts";
+import {
+  AUDIT_PERIOD_MS,
+  CLUSTER_DOMAIN,
+  DEFAULT_NAMESPACE,
+  parseMeshVersion,
+  RESYNC_PERIOD_MS,
+  type ServeConfig,
+} from "../config.ts";
 import { LEASE_TIMING } from "../k8s/lease-step.ts";
 
 /** Fairlead beside a control plane of its own on this machine, on free ports of the loopback address: demo and tests. */
@@ -10,6 +17,7 @@ export function localServeConfig(kubeconfig: string): ServeConfig {
     lease: LEASE_TIMING,
     identity: "local",
     resyncPeriodMs: RESYNC_PERIOD_MS,
+    auditPeriodMs: AUDIT_PERIOD_MS,
     kubeconfig,
     env: {},
     namespace: DEFAULT_NAMESPACE,

@@ -169,6 +169,7 @@ function observe(door: Door, outcome: Outcome, timing: Timing): void {
     durationSeconds: durationMs / 1_000,
   });
   // The mutating door reports only what the validating one cannot see any more, so nothing is counted twice.
+  if (verdict?.rules !== undefined) deps.metrics.evaluated(verdict.rules, request?.namespace ?? "");
   for (const finding of verdict?.findings ?? []) deps.metrics.finding(finding.code, finding.severity);
   const level = levelOf(outcome);
   const isTold = deps.log.isLevelEnabled(level);

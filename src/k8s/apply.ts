@@ -100,7 +100,7 @@ export class ClusterWriter {
   async #send(action: Action, ref: ObjectRef & { readonly version: string }): Promise<KubernetesObject> {
     // Here, and not before the version was looked up, which may take its time.
     if (!this.#mayWrite()) throw new NotLeaderError();
-    const path = resourcePath(ref);
+    const path = resourcePath(scoped(ref));
     const shared = { path, query: { fieldManager: FIELD_MANAGER }, timeoutMs: this.#timeoutMs };
     switch (action.kind) {
       case "label": {
@@ -114,7 +114,7 @@ export class ClusterWriter {
           operations: action.operations,
         });
       case "create": {
-        const { name: _name, ...collection } = ref;
+        const { name: _name, ...collection } = scoped(ref);
         return this.#client.create(resourcePath(collection), action.object, shared);
       }
       case "apply":
@@ -187,6 +187,12 @@ function refOf(action: Action): ObjectRef {
   const resource = targetKindOf(group, kind)?.resource;
   if (resource === undefined) throw new Error(`${kind} of group "${group}" is not a target kind`);
   return { group, resource, namespace, name };
+}
+
+/** Without a namespace where the object belongs to none. */
+function scoped<R extends ObjectRef>(ref: R): Omit<R, "namespace"> & { readonly namespace?: string } {
+  const { namespace, ...rest } = ref;
+  return namespace === "" ? rest : ref;
 }
 
 function kindOf({ group, resource }: ResourceRef): string {

@@ -63,13 +63,18 @@ export interface OperationsRequest {
   readonly timeoutMs?: number;
 }
 
+type OnPage<Result> = (items: readonly KubernetesObject[], first: boolean) => Result;
+
 export interface ListOptions {
   readonly query?: Query;
   readonly signal?: AbortSignal;
   /** For each page. */
   readonly timeoutMs?: number;
-  /** Objects of one page. `first` is true for the first page, also when paging had to start again: forget the earlier ones. */
-  readonly onPage: (items: readonly KubernetesObject[], first: boolean) => void;
+  /**
+   * Objects of one page; the next page is asked for when this has ended. `first` is true for the first page, also when
+   * paging had to start again: forget the earlier ones.
+   */
+  readonly onPage: OnPage<void> | OnPage<Promise<void>>;
 }
 
 export interface ResourceRef {
@@ -187,7 +192,7 @@ export class KubernetesClient {
         continue;
       }
       if (!Array.isArray(page.items)) throw new Error(`Cannot list ${path}: the answer holds no items`);
-      options.onPage(
+      await options.onPage(
         page.items.map((item) => withType(item, page)),
         token === undefined,
       );

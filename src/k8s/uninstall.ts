@@ -138,7 +138,7 @@ export class Uninstall {
       return;
     }
     const found = await Promise.all(names.map((name) => this.#find(resourcePath({ ...ref, name }))));
-    onPage(
+    await onPage(
       found.filter((object) => object !== undefined),
       true,
     );

@@ -1,4 +1,6 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
+import { Batches, Tally } from "./scraped.ts";
+import { createRuleMetrics, type RuleMetrics } from "./rule-metrics.ts";
 
 /** How one review ended. The mutating door: patched or unchanged; the validating one: allowed or denied. */
 export type ReviewDecision = "patched" | "unchanged" | "allowed" | "denied" | "skipped" | "bad_request" | "error";
@@ -34,7 +36,7 @@ export interface MetricsOptions {
   readonly processMetrics: boolean;
 }
 
-export interface Metrics {
+export interface Metrics extends RuleMetrics {
   readonly registry: Registry;
   review(observation: ReviewObservation): void;
   finding(code: string, severity: string): void;
@@ -50,8 +52,18 @@ const DURATION_BUCKETS_SECONDS = [
 export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  const countReview = registerReviews(registry, kindLabels(options.knownKinds));
-  const observeDuration = registerDurations(registry);
+  const kindLabel = kindLabels(options.knownKinds);
+  const reviews = new Tally(registry, {
+    name: "fairlead_admission_reviews_total",
+    help: "Admission reviews answered, by door, kind, operation, mode of the namespace and decision",
+    labelNames: ["door", "kind", "operation", "mode", "decision"],
+  });
+  const durations = new Batches(registry, {
+    name: "fairlead_admission_duration_seconds",
+    help: "Time from the whole body to the answer, in seconds",
+    label: "door",
+    buckets: DURATION_BUCKETS_SECONDS,
+  });
   const findings = new Counter({
     name: "fairlead_findings_total",
     help: "Findings reported, by code and severity",
@@ -67,67 +79,14 @@ export function createMetrics(options: MetricsOptions): Metrics {
   registerGauges(registry, options);
   if (options.processMetrics) collectDefaultMetrics({ register: registry });
   return {
+    ...createRuleMetrics(registry),
     registry,
-    review(observation) {
-      countReview(observation);
-      observeDuration(observation.door, observation.durationSeconds);
+    review({ door, kind, operation, mode, decision, durationSeconds }) {
+      reviews.count(door, kindLabel(kind), operation, mode, decision);
+      durations.observe(door, durationSeconds);
     },
     finding: (code, severity) => findings.inc({ code, severity }),
     refused: (reason) => refusals.inc({ reason }),
-  };
-}
-
-/** Counted here and told to prom-client at a scrape: to hash five labels takes it longer than many a decision. */
-function registerReviews(
-  registry: Registry,
-  kindLabel: (kind: GroupKind | undefined) => string,
-): (observation: ReviewObservation) => void {
-  const totals = new Map<string, { readonly labels: Record<string, string>; count: number }>();
-  const counter = new Counter({
-    name: "fairlead_admission_reviews_total",
-    help: "Admission reviews answered, by door, kind, operation, mode of the namespace and decision",
-    labelNames: ["door", "kind", "operation", "mode", "decision"],
-    registers: [],
-    collect() {
-      this.reset();
-      for (const { labels, count } of totals.values()) this.inc(labels, count);
-    },
-  });
-  registry.registerMetric(counter);
-  return ({ door, kind: found, operation, mode, decision }) => {
-    const kind = kindLabel(found);
-    const key = `${door} ${kind} ${operation} ${mode} ${decision}`;
-    const total = totals.get(key);
-    if (total === undefined) totals.set(key, { labels: { door, kind, operation, mode, decision }, count: 1 });
-    else total.count += 1;
-  };
-}
-
-/** So many durations are told to prom-client at once: one after the other, each takes a fraction of what it would alone. */
-const DURATIONS_BATCH = 256;
-
-function registerDurations(registry: Registry): (door: string, seconds: number) => void {
-  const waiting = new Map<string, number[]>();
-  const tell = (door: string, seconds: number[]): void => {
-    const ofDoor = histogram.labels({ door });
-    for (const each of seconds) ofDoor.observe(each);
-    seconds.length = 0;
-  };
-  const histogram = new Histogram({
-    name: "fairlead_admission_duration_seconds",
-    help: "Time from the whole body to the answer, in seconds",
-    labelNames: ["door"],
-    buckets: DURATION_BUCKETS_SECONDS,
-    registers: [],
-    collect() {
-      for (const [door, seconds] of waiting) tell(door, seconds);
-    },
-  });
-  registry.registerMetric(histogram);
-  return (door, seconds) => {
-    let ofDoor = waiting.get(door);
-    if (ofDoor === undefined) waiting.set(door, (ofDoor = []));
-    if (ofDoor.push(seconds) >= DURATIONS_BATCH) tell(door, ofDoor);
   };
 }
 

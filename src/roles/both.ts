@@ -3,6 +3,7 @@ import type { ServeConfig } from "../config.ts";
 import type { Certificates, ServedCertificate } from "../controller/certificates.ts";
 import type { Controller } from "../controller/controller.ts";
 import type { LeaderWork } from "../controller/leader-work.ts";
+import type { RuleRegistrar } from "../controller/rule-registrar.ts";
 import { mutatingWebhookConfiguration, validatingWebhookConfiguration } from "../core/admission/registration.ts";
 import { READINESS_CHECKS } from "../http/readiness.ts";
 import type { AdmissionServer } from "../http/server.ts";
@@ -23,6 +24,7 @@ export interface Fairlead {
   /** What runs while this process leads. */
   readonly work: LeaderWork<Controller>;
   readonly certificates: Certificates;
+  readonly rules: RuleRegistrar;
   /** Drains and stops; final. */
   stop(): Promise<void>;
 }
@@ -57,6 +59,7 @@ export async function startFairlead(config: ServeConfig, log: Logger): Promise<F
     keeper = await startCertificateHalf({
       parts,
       leadership: half.election,
+      writer: half.writer,
       signal: starting.signal,
       mustServe: true,
       onServed(certificate) {
@@ -82,10 +85,11 @@ export async function startFairlead(config: ServeConfig, log: Logger): Promise<F
     const admissionUrl = config.url ?? `https://127.0.0.1:${server.port}`;
     if (config.register) await register(parts, keeper, { url: admissionUrl, bundlePem: served.bundlePem });
     await certificates.check();
+    await keeper.rules.check();
     half.work.start();
     log.info({ admission: admissionUrl, operations: operations.port }, "ready");
     const operationsUrl = `http://${hostInUrl(config)}:${operations.port}`;
-    return { admissionUrl, operationsUrl, store, work: half.work, certificates, stop };
+    return { admissionUrl, operationsUrl, store, work: half.work, certificates, rules: keeper.rules, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -1,14 +1,17 @@
 import type { Logger } from "pino";
 import { Controller } from "../controller/controller.ts";
+import { AuditState } from "../controller/audit-state.ts";
 import { LeaderWork } from "../controller/leader-work.ts";
 import { newCounters } from "../controller/resync.ts";
 import type { ServeConfig } from "../config.ts";
 import { ClusterWriter } from "../k8s/apply.ts";
+import { AuditSource } from "../k8s/audit-source.ts";
 import { KubernetesClient } from "../k8s/client.ts";
 import { loadCluster } from "../k8s/config.ts";
 import { EventRecorder } from "../k8s/events.ts";
 import { LeaseClient } from "../k8s/lease.ts";
 import { LeaseElection } from "../k8s/lease-election.ts";
+import { createAuditMetrics } from "../observe/audit-metrics.ts";
 import { type ControllerNumbers, createControllerMetrics } from "../observe/controller-metrics.ts";
 import { type CertificateHalf, startCertificateHalf } from "./certificates.ts";
 import { createParts, hostInUrl, type Parts, startOperations } from "./parts.ts";
@@ -22,6 +25,7 @@ const ADMISSION_LAG_MS = 100;
 export interface ControllerHalf {
   readonly election: LeaseElection;
   readonly work: LeaderWork<Controller>;
+  readonly writer: ClusterWriter;
   /** Ends what is under way, then gives leadership up. */
   stop(): Promise<void>;
 }
@@ -51,6 +55,15 @@ export async function createControllerHalf(parts: Parts): Promise<ControllerHalf
       events: { ...events.counters },
     };
   });
+  const audit = new AuditState();
+  const onAudit = createAuditMetrics(metrics.registry, () => ({
+    violations: audit.violations,
+    unlisted: audit.unlisted,
+    lastFull: audit.lastFull,
+    errors: audit.errors,
+    exceptions: election.isLeader ? [...store.namespaces()].flatMap(({ name }) => store.exceptionsIn(name)) : [],
+    nowMs: Date.now(),
+  }));
   const telemetry = createTelemetry(log, controllerMetrics, tracing);
   const work = new LeaderWork({
     leadership: election,
@@ -66,11 +79,18 @@ export async function createControllerHalf(parts: Parts): Promise<ControllerHalf
         resyncPeriodMs: config.resyncPeriodMs,
         admissionLagMs: config.role === "controller" ? ADMISSION_LAG_MS : 0,
         onQueued: (queue, seconds) => controllerMetrics.queued(queue, seconds),
+        audit: {
+          source: new AuditSource(client),
+          state: audit,
+          periodMs: config.auditPeriodMs,
+          onRun: onAudit,
+        },
       }),
   });
   return {
     election,
     work,
+    writer,
     async stop() {
       await work.stop();
       await events.stop();
@@ -114,7 +134,13 @@ export async function startControllerRole(config: ServeConfig, log: Logger): Pro
     half.work.start();
     log.info({ role: "controller", operations: operations.port }, "serving");
     const leadership = half.election;
-    certificates = await startCertificateHalf({ parts, leadership, signal: starting.signal, mustServe: false });
+    certificates = await startCertificateHalf({
+      parts,
+      leadership,
+      writer: half.writer,
+      signal: starting.signal,
+      mustServe: false,
+    });
     return { operationsUrl: `http://${hostInUrl(config)}:${operations.port}`, half, stop };
   } catch (error) {
     await stop();

@@ -16,7 +16,7 @@ export interface Target {
   readonly requests: LoadOrder["requests"];
 }
 
-interface Targets {
+export interface Targets {
   readonly bare: Target;
   readonly fairlead: Target;
 }
@@ -33,13 +33,16 @@ export interface Measured {
   readonly rssMiB: Spread;
 }
 
-export interface HandlerResult {
-  readonly operation: string;
-  readonly concurrency: number;
+export interface Comparison {
   readonly bare: Measured;
   readonly fairlead: Measured;
   /** Of the CPU of one request, round by round. */
   readonly cpuRatio: Spread;
+}
+
+export interface HandlerResult extends Comparison {
+  readonly operation: string;
+  readonly concurrency: number;
 }
 
 interface Window extends LoadResult {
@@ -64,29 +67,49 @@ export async function measureHandlers(
   client: Child,
   plan: Plan,
 ): Promise<readonly HandlerResult[]> {
-  const measure = (target: Target, concurrency: number, durationMs: number): Promise<Window> =>
-    window({ target, client, concurrency, durationMs });
-  for (const targets of Object.values(loads)) {
-    for (const target of Object.values(targets)) await measure(target, Math.max(...CONCURRENCIES), plan.warmUpMs);
-  }
+  for (const targets of Object.values(loads)) await warmUp(targets, client, plan);
   const rounds = Object.entries(loads).flatMap(([operation, targets]) =>
     CONCURRENCIES.map((concurrency) => ({ operation, targets, concurrency, pairs: [] as Pair[] })),
   );
   for (let round = 0; round < plan.handlerRounds; round++) {
     for (const { targets, concurrency, pairs } of rounds) {
-      const names = round % 2 === 0 ? (["bare", "fairlead"] as const) : (["fairlead", "bare"] as const);
-      const pair: { bare?: Window; fairlead?: Window } = {};
-      for (const name of names) pair[name] = await measure(targets[name], concurrency, plan.handlerWindowMs);
-      pairs.push(pair as Pair);
+      pairs.push(await inTurn(targets, round, { client, concurrency, durationMs: plan.handlerWindowMs }));
     }
   }
   return rounds.map(({ operation, concurrency, pairs }) => ({
     operation,
     concurrency,
+    ...compare(pairs),
+  }));
+}
+
+/** As {@link measureHandlers}, of one kind of review, one at a time. */
+export async function measureOneByOne(targets: Targets, client: Child, plan: Plan): Promise<Comparison> {
+  await warmUp(targets, client, plan);
+  const pairs: Pair[] = [];
+  for (let round = 0; round < plan.handlerRounds; round++)
+    pairs.push(await inTurn(targets, round, { client, concurrency: 1, durationMs: plan.handlerWindowMs }));
+  return compare(pairs);
+}
+
+async function warmUp(targets: Targets, client: Child, { warmUpMs }: Plan): Promise<void> {
+  const concurrency = Math.max(...CONCURRENCIES);
+  for (const target of Object.values(targets)) await window({ target, client, concurrency, durationMs: warmUpMs });
+}
+
+async function inTurn(targets: Targets, round: number, input: Omit<WindowInput, "target">): Promise<Pair> {
+  const names = round % 2 === 0 ? (["bare", "fairlead"] as const) : (["fairlead", "bare"] as const);
+  const pair: { bare?: Window; fairlead?: Window } = {};
+  for (const name of names) pair[name] = await window({ ...input, target: targets[name] });
+  return pair as Pair;
+}
+
+function compare(pairs: readonly Pair[]): Comparison {
+  return {
     bare: summary(pairs.map((pair) => pair.bare)),
     fairlead: summary(pairs.map((pair) => pair.fairlead)),
     cpuRatio: spread(pairs.map((pair) => pair.fairlead.cpuMicros / pair.bare.cpuMicros)),
-  }));
+  };
 }
 
 const BYTES_PER_MIB = 1024 * 1024;

@@ -6,6 +6,12 @@ export const GOALS = {
   cpuRatioMax: 1.5,
   /** At concurrency 1. */
   handlerP99MsMax: 5,
+  /** CPU of one review at the door of 20 rules, Fairlead / bare. */
+  rulesCpuRatioMax: 2.5,
+  /** p99 of one review with 20 rules, by the size of the object. */
+  rulesP99MsMax: { "10 KB": 5, "1 MB": 25 },
+  /** Until a rule that would go on and on is cut off, at most. */
+  cutOffMsMax: 50,
   /** Latency added to a Service create through kube-apiserver, Fairlead / bare. */
   endToEndRatioMax: 1.2,
   /** RSS of Fairlead above the bare server's under the same load. */
@@ -33,8 +39,8 @@ export const CONCURRENCIES = [1, 32] as const;
 /** As many writes at once as Fairlead's writer has (src/k8s/apply.ts). */
 export const PATCH_CONCURRENCY = 8;
 
-/** What can be measured alone. The first three share one cluster with one process of Fairlead, the others one with two. */
-export const REVIEW_PARTS = ["reviews", "creates", "churn"] as const;
+/** What can be measured alone. The first four share one cluster with one process of Fairlead, the others one with two. */
+export const REVIEW_PARTS = ["reviews", "creates", "churn", "rules"] as const;
 export const CONTROLLER_PARTS = ["propagation", "scale", "settled"] as const;
 export const PARTS = [...REVIEW_PARTS, ...CONTROLLER_PARTS] as const;
 export type Part = (typeof PARTS)[number];

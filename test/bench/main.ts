@@ -23,6 +23,7 @@ import { measureMemory } from "./memory.ts";
 import { measurePropagation } from "./propagation.ts";
 import { goals, renderReport, type Results, type ReviewResults } from "./report.ts";
 import type { ControllerResults } from "./report-controller.ts";
+import { measureRules } from "./rules.ts";
 import { startRolesStage } from "./roles-stage.ts";
 import { measureScale } from "./scale.ts";
 import { startRoles } from "./roles.ts";
@@ -143,6 +144,9 @@ async function measureReviews(setup: Bench, cleanup: Cleanup): Promise<ReviewRes
       endToEnd: await measureEndToEnd(client, plan),
     }),
     ...(wants(parts, "churn", "memory under churn") && { memory: await measureMemory(fairlead, client, plan) }),
+    ...(wants(parts, "rules", "rules") && {
+      rules: await measureRules({ client, load, servers, reviews }, plan),
+    }),
   };
 }
 

@@ -4,6 +4,8 @@ import type { EndToEndResult } from "./end-to-end.ts";
 import type { HandlerResult, Measured } from "./handler.ts";
 import { GOALS, type Plan, POLICIES, SERVICES } from "./limits.ts";
 import type { MemoryResult } from "./memory.ts";
+import { rulesGoals, rulesSection } from "./report-rules.ts";
+import type { RulesResult } from "./rules.ts";
 import { controllerGoals, type ControllerResults, controllerSections } from "./report-controller.ts";
 import { type Goal, table, withSpread } from "./report-table.ts";
 import type { Spread } from "./statistics.ts";
@@ -23,6 +25,7 @@ export interface ReviewResults {
   readonly handlers?: { readonly reviews: readonly CapturedReview[]; readonly results: readonly HandlerResult[] };
   readonly endToEnd?: EndToEndResult;
   readonly memory?: MemoryResult;
+  readonly rules?: RulesResult;
 }
 
 export function goals(results: Results): readonly Goal[] {
@@ -31,6 +34,7 @@ export function goals(results: Results): readonly Goal[] {
     ...(handlers ? handlerGoals(handlers.results) : []),
     ...(endToEnd ? [endToEndGoal(endToEnd)] : []),
     ...(memory ? [memoryGoal(memory)] : []),
+    ...(results.rules ? rulesGoals(results.rules) : []),
     ...controllerGoals(results),
   ];
 }
@@ -89,6 +93,7 @@ export function renderReport(results: Results): string {
     ...(handlers ? [handlerSection(handlers, plan)] : []),
     ...(endToEnd ? [endToEndSection(endToEnd, plan)] : []),
     ...(memory ? [memorySection(memory, plan)] : []),
+    ...(results.rules ? [rulesSection(results.rules, plan)] : []),
     ...controllerSections(results),
   ];
   return `${sections.join("\n\n")}\n`;

@@ -11,7 +11,7 @@ import { loadCluster } from "../../src/k8s/config.ts";
 import { RIGHTS_AUDIT_POLICY, type UsedRights, usedRights } from "./audited-rights.ts";
 import { CHART, NAMESPACE } from "./chart-support.ts";
 import { type Pod, Workloads } from "./pods.ts";
-import { kubectl } from "./support.ts";
+import { kubectl, REPORT_CRD } from "./support.ts";
 
 interface Status {
   readonly observedGeneration?: number;
@@ -49,7 +49,7 @@ export class ChartCluster {
     const directory = await mkdtemp(join(tmpdir(), "fairlead-chart-"));
     await writeFile(join(directory, "audit-policy.yaml"), RIGHTS_AUDIT_POLICY);
     const cluster = await startControlPlane({
-      crdPaths: [...(await gatewayApiCrdPaths()), ...(await linkerdCrdPaths()), ...(await istioCrdPaths())],
+      crdPaths: [...(await gatewayApiCrdPaths()), ...(await linkerdCrdPaths()), REPORT_CRD, ...(await istioCrdPaths())],
       extraApiServerArgs: [
         `--audit-policy-file=${join(directory, "audit-policy.yaml")}`,
         `--audit-log-path=${join(directory, "audit.log")}`,

@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { planRuleWebhooks } from "../../src/core/admission/plan-rule-webhooks.ts";
+import type { Webhook } from "../../src/core/admission/registration.ts";
+import { ruleWebhooks } from "../../src/core/admission/rule-webhooks.ts";
 import { RIGHTS, type Right, ROLES } from "../../src/core/rights.ts";
 import { type ControlPlane, startControlPlane } from "../../src/dev/control-plane/control-plane.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
+import { admissionPaths } from "../../src/roles/path-secret.ts";
+import { rule } from "../core/rule-support.ts";
 import { CHART, NAMESPACE } from "./chart-support.ts";
 import { kubectl } from "./support.ts";
 
@@ -265,6 +270,7 @@ describe("a release", () => {
       const flags = ["--type=json", "--field-manager=fairlead", `--patch=${JSON.stringify(operations)}`];
       await kubectl(cluster, ["patch", kind, "fairlead", ...flags]);
     }
+    await addRuleEntry();
 
     await helm("upgrade", "fairlead", CHART, "--set", "failurePolicy.services=Fail,logLevel=debug");
     const clients = (await configurations()).items.flatMap((item) =>
@@ -281,6 +287,7 @@ describe("a release", () => {
       ["rule-exceptions.fairlead.dev", "Fail", validate],
       ["services.fairlead.dev", "Fail", validate],
       ["routes.fairlead.dev", "Ignore", validate],
+      ["rules-fail.fairlead.dev", "Fail", { caBundle, service: { ...service, path: "/rules-fail/secret" } }],
     ]);
 
     // No replica runs, so the way of docs/operations.md for when Fairlead is in the way.
@@ -305,6 +312,15 @@ describe("a release", () => {
       "resiliencepolicy.fairlead.dev/orders\n",
     );
   });
+
+  /** As the leader does for a rule. */
+  async function addRuleEntry(): Promise<void> {
+    const { webhooks: stored } = await get<Configuration>("validatingwebhookconfiguration", "fairlead");
+    const wanted = ruleWebhooks([rule({ validations: ["true"] })], [NAMESPACE]);
+    const { operations } = planRuleWebhooks({ stored, wanted, paths: admissionPaths("secret") });
+    const flags = ["--type=json", "--field-manager=fairlead", `--patch=${JSON.stringify(operations)}`];
+    await kubectl(cluster, ["patch", "validatingwebhookconfiguration", "fairlead", ...flags]);
+  }
 
   function createPolicy() {
     const policy = {
@@ -346,6 +362,6 @@ interface Configuration {
   readonly webhooks: readonly {
     readonly name: string;
     readonly failurePolicy: string;
-    readonly clientConfig: unknown;
+    readonly clientConfig: Webhook["clientConfig"];
   }[];
 }

@@ -208,6 +208,23 @@ describe("a release whose pods run as its Deployments say", () => {
     for (const object of objects) expectClean(object);
   });
 
+  test("registers rules, tells how far they are, and reports what was there before", async () => {
+    const unnamed = (name: string): object => ({ ...service("shop", name), spec: { ports: [{ port: 80 }] } });
+    await release.apply(unnamed("unnamed"));
+    await release.apply(PORTS_NAMED);
+    await release.run("wait admissionrule ports-named --for=condition=Ready --timeout=10s");
+    await waitFor("a refusal", async () => {
+      const { stderr } = await release.cluster.kubectl(["create", "--dry-run=server", "-f", "-"], {
+        input: JSON.stringify(unnamed("another")),
+      });
+      return stderr.includes('admission webhook "rules-fail.fairlead.dev" denied the request');
+    });
+    const reports = () => release.list("reports.openreports.io -n shop");
+    await waitFor("a report", async () => (await reports()).length === 1);
+    await release.run("delete service unnamed -n shop");
+    await waitFor("the report to go", async () => (await reports()).length === 0);
+  });
+
   test("helm upgrade: while every pod is replaced, by one with the certificate of the new CA, no write fails", async () => {
     const { workloads } = release;
     await waitFor("a certificate of the new CA", async () => {
@@ -263,6 +280,20 @@ describe("a release whose pods run as its Deployments say", () => {
     await release.run("delete rp --all -n shop --timeout=5s");
   });
 });
+
+const PORTS_NAMED = {
+  apiVersion: "fairlead.dev/v1alpha1",
+  kind: "AdmissionRule",
+  metadata: { name: "ports-named" },
+  spec: {
+    matchConstraints: {
+      resourceRules: [
+        { apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE", "UPDATE"], resources: ["services"] },
+      ],
+    },
+    validations: [{ expression: "object.spec.ports.all(p, has(p.name))" }],
+  },
+};
 
 const ROUTES = [
   {

@@ -12,6 +12,7 @@ import { type Fairlead, startFairlead } from "../../src/main.ts";
 import { kubeconfigOf } from "./rights.ts";
 
 export const ROOT = join(import.meta.dirname, "..", "..");
+export const REPORT_CRD = join(ROOT, "test", "fixtures", "crds", "openreports.yaml");
 export const FAIRLEAD_CRDS = join(ROOT, "webhook-config", "crds.yaml");
 
 /** A control plane with every CRD that Fairlead knows, before its garbage collector starts. */

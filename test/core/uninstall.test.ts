@@ -223,6 +223,7 @@ test("what would inject again goes first, then finalizers, then what is on peopl
     "VirtualService",
     "DestinationRule",
     "ControllerRevision",
+    "Report",
     "Lease",
     "Secret",
     "Secret",
