@@ -1,5 +1,5 @@
 import { annotationsOf, type KubernetesObject, labelsOf } from "./kubernetes.ts";
-import { MODE_LABEL } from "./names.ts";
+import { FAIRLEAD_GROUP, MODE_LABEL } from "./names.ts";
 import { LEASE_NAME } from "./uninstall.ts";
 
 /** What may show that Fairlead still runs. */
@@ -46,18 +46,18 @@ export interface Remaining {
   readonly deployments: readonly KubernetesObject[];
   readonly labelledNamespaces: readonly string[];
   readonly policies: number;
-  /** The CRD is installed. */
-  readonly crd: boolean;
+  /** Plurals of the kinds of ours whose CRD is installed; their objects go with it. */
+  readonly crds: readonly string[];
 }
 
 /** The commands that remove what is left, in an order in which none waits for another. */
 export function remainingCommands(remaining: Remaining): readonly string[] {
-  const { namespace, deployments, labelledNamespaces, policies, crd } = remaining;
+  const { namespace, deployments, labelledNamespaces, policies, crds } = remaining;
   const release = deployments.filter(isOurs).map((object) => annotationsOf(object)[HELM_RELEASE])[0];
   const commands: string[] = [];
   if (release !== undefined && namespace !== undefined) commands.push(`helm uninstall ${release} -n ${namespace}`);
   if (policies > 0) commands.push("kubectl delete resiliencepolicies.fairlead.dev --all --all-namespaces");
-  if (crd) commands.push("kubectl delete crd resiliencepolicies.fairlead.dev");
+  if (crds.length > 0) commands.push(`kubectl delete crd ${crds.map((name) => `${name}.${FAIRLEAD_GROUP}`).join(" ")}`);
   if (labelledNamespaces.length > 0) {
     commands.push(`kubectl label namespace ${[...labelledNamespaces].sort().join(" ")} ${MODE_LABEL}-`);
   }

@@ -26,7 +26,8 @@ export interface UninstallResult extends Omit<UninstallStep, "source" | "effect"
   readonly message: string;
 }
 
-const POLICIES = { group: FAIRLEAD_GROUP, resource: "resiliencepolicies" };
+/** The kinds of ours. */
+const OWN_RESOURCES = ["admissionrules", "resiliencepolicies", "ruleexceptions"];
 /** Enough for an object that something else writes several times a second. */
 const ATTEMPTS_MAX = 6;
 /** Doubled after each attempt; 1.5 s in all, unless the API server names a longer time. */
@@ -99,8 +100,15 @@ export class Uninstall {
       deployments: (await this.signs()).deployments,
       labelledNamespaces: labelled,
       policies: this.#policies,
-      crd: (await this.#client.servedVersion(POLICIES)) !== undefined,
+      crds: await this.#served(OWN_RESOURCES),
     };
+  }
+
+  async #served(resources: readonly string[]): Promise<readonly string[]> {
+    const versions = await Promise.all(
+      resources.map((resource) => this.#client.servedVersion({ group: FAIRLEAD_GROUP, resource })),
+    );
+    return resources.filter((_, index) => versions[index] !== undefined);
   }
 
   async #survey(): Promise<Survey> {

@@ -1,4 +1,7 @@
 import type { Logger } from "pino";
+import { ADMISSION_RULE_KIND } from "../api/v1alpha1/admission-rule.ts";
+import { RESILIENCE_POLICY_KIND } from "../api/v1alpha1/resilience-policy.ts";
+import { RULE_EXCEPTION_KIND } from "../api/v1alpha1/rule-exception.ts";
 import { excludedNamespaces, type ServeConfig } from "../config.ts";
 import { compilePolicy } from "../core/intent/policy.ts";
 import { FAIRLEAD_GROUP, TARGET_KINDS } from "../core/names.ts";
@@ -11,6 +14,8 @@ import { ClusterStore } from "../k8s/store.ts";
 import { createMetrics, type Metrics } from "../observe/metrics.ts";
 import { createTracing, type Tracing } from "../observe/tracing.ts";
 
+/** Kinds that people write for Fairlead. */
+const OWN_KINDS = [RESILIENCE_POLICY_KIND, ADMISSION_RULE_KIND, RULE_EXCEPTION_KIND];
 /** Name of the Service in front of the admission replicas; the serving certificate carries it. */
 const ADMISSION_SERVICE = "fairlead-admission";
 
@@ -55,7 +60,7 @@ export async function createParts(config: ServeConfig, log: Logger, options: Par
     ...(config.watchTuning && { tuning: config.watchTuning }),
   });
   const metrics = createMetrics({
-    knownKinds: [...TARGET_KINDS, { group: FAIRLEAD_GROUP, kind: "ResiliencePolicy" }],
+    knownKinds: [...TARGET_KINDS, ...OWN_KINDS.map((kind) => ({ group: FAIRLEAD_GROUP, kind }))],
     stalenessSeconds: () => staleness(store),
     certificateNotAfterMs: () => parts.certificateNotAfterMs,
     nowMs: Date.now,

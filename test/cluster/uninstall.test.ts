@@ -246,7 +246,7 @@ describe("a cluster in which Fairlead worked and is gone", () => {
       "",
       "Left to you, once nothing of Fairlead is left above:",
       "  kubectl delete resiliencepolicies.fairlead.dev --all --all-namespaces",
-      "  kubectl delete crd resiliencepolicies.fairlead.dev",
+      "  kubectl delete crd admissionrules.fairlead.dev resiliencepolicies.fairlead.dev ruleexceptions.fairlead.dev",
       "  kubectl label namespace three two fairlead.dev/mode-",
       "  kubectl delete namespace fairlead",
       "",

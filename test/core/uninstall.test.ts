@@ -263,15 +263,15 @@ test("remainingCommands() names what is there, the release first", () => {
     deployments: [object("apps/v1 Deployment", { name: "fairlead-admission", annotations })],
     labelledNamespaces: ["shop", "iam"],
     policies: 2,
-    crd: true,
+    crds: ["admissionrules", "resiliencepolicies"],
   };
   expect(remainingCommands(all)).toEqual([
     "helm uninstall mesh -n fairlead",
     "kubectl delete resiliencepolicies.fairlead.dev --all --all-namespaces",
-    "kubectl delete crd resiliencepolicies.fairlead.dev",
+    "kubectl delete crd admissionrules.fairlead.dev resiliencepolicies.fairlead.dev",
     "kubectl label namespace iam shop fairlead.dev/mode-",
     "kubectl delete namespace fairlead",
   ]);
-  const none = { namespace: undefined, deployments: [], labelledNamespaces: [], policies: 0, crd: false };
+  const none = { namespace: undefined, deployments: [], labelledNamespaces: [], policies: 0, crds: [] };
   expect(remainingCommands(none)).toEqual([]);
 });
