@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { compileException } from "../../src/core/rules/compile-exception.ts";
 import { compileRule, compileStoredRule, type RuleOptions } from "../../src/core/rules/compile-rule.ts";
