@@ -102,7 +102,10 @@ function functionsOf(libraries: readonly Library[]): ReadonlyMap<string, readonl
   const table = new Map<string, readonly Signature[]>();
   for (const { name, overloads } of libraries.flatMap(({ functions }) => functions)) {
     const others = table.get(name)?.filter((old) => overloads.every(({ id }) => id !== old.id)) ?? [];
-    table.set(name, [...others, ...overloads]);
+    table.set(name, [
+      ...others,
+      ...overloads.map((overload) => ({ ...overload, parameters: overload.checked ?? overload.parameters })),
+    ]);
   }
   functionTables.set(libraries, table);
   return table;

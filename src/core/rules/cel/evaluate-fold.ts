@@ -90,16 +90,25 @@ function holds(predicate: Run | undefined, frame: Frame): boolean {
 export function existsOne(parts: FoldParts, predicate: Run): Run {
   return (frame) => {
     let count = 0;
+    // Of several errors the last one counts, as in cel-go, which goes on to the end.
+    let problem: CelError | undefined;
     forEach(parts, frame, () => {
       // Without the unit for each element a loop over a constant would cost nothing.
       frame.budget.charge(1);
-      if (holds(predicate, frame)) {
-        count++;
-        frame.budget.charge(2);
+      try {
+        if (holds(predicate, frame)) {
+          count++;
+          frame.budget.charge(2);
+        }
+      } catch (error) {
+        problem = absorbed(error);
       }
       return true;
     });
     frame.budget.charge(RESULT_UNITS + 1);
+    if (problem !== undefined) {
+      throw problem;
+    }
     return count === 1;
   };
 }

@@ -9,6 +9,8 @@ export interface Overload {
   /** True: called on its first parameter, `a.indexOf(b)`. */
   readonly member: boolean;
   readonly parameters: readonly Type[];
+  /** For the checker, where it asks for more than the call does. */
+  readonly checked?: readonly Type[];
   readonly result: Type;
   /** Throws a CelError. */
   readonly call: (...args: readonly Value[]) => Value;

@@ -22,6 +22,7 @@ export function opaque(name: string): Type {
 interface Definition {
   readonly id: string;
   readonly parameters: readonly Type[];
+  readonly checked?: readonly Type[];
   readonly result: Type;
   readonly call: (...args: never[]) => Value;
   readonly cost?: Cost;
@@ -41,10 +42,10 @@ export function plain(definition: Definition): Overload {
 }
 
 function overload(definition: Definition, member: boolean): Overload {
-  const { id, parameters, result, cost } = definition;
+  const { id, parameters, checked = parameters, result, cost } = definition;
   // The caller has matched the arguments with `parameters`.
   const call = definition.call as unknown as Overload["call"];
-  const form = { id, member, parameters, result, call };
+  const form = { id, member, parameters, checked, result, call };
   // Kubernetes' number stands for the whole call, one unit of which the evaluator counts anyway.
   return cost === undefined ? form : { ...form, cost: (args, value) => cost(args, value) - 1 };
 }

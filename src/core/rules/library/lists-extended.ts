@@ -25,7 +25,14 @@ export const listsExtended: Library = {
     ),
     declare(
       "flatten",
-      method({ id: "list_flatten", parameters: [listOf(LIST)], result: LIST, call: flatten, cost: flattenCost }),
+      method({
+        id: "list_flatten",
+        parameters: [LIST],
+        checked: [listOf(LIST)],
+        result: LIST,
+        call: flatten,
+        cost: flattenCost,
+      }),
       method({
         id: "list_flatten_int",
         parameters: [listOf(DYN), INT],
