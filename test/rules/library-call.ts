@@ -40,5 +40,5 @@ export function shown(value: Value): unknown {
 /** Units that a call of a function counts for, its own one included. */
 export function costOf(name: string, ...args: readonly Value[]): number {
   const overload = overloadOf({ name, args });
-  return 1 + (overload.cost?.(args, overload.call(...args)) ?? 0);
+  return 1 + (overload.cost?.(args) ?? 0);
 }

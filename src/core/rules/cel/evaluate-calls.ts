@@ -26,8 +26,7 @@ export function compileCall(name: string, overloads: readonly Overload[], args: 
       if (found === undefined) {
         throw mismatch(name, [value]);
       }
-      const { call, cost, prepaid } = found;
-      return cost === undefined && prepaid === undefined ? call(value) : charged(frame, found, [value]);
+      return found.cost === undefined ? found.call(value) : charged(frame, found, [value]);
     };
   }
   const [only] = overloads;
@@ -63,15 +62,11 @@ export function compileCall(name: string, overloads: readonly Overload[], args: 
 }
 
 /** The result, and what it costs beyond the one unit of every call. */
-function charged(frame: Frame, { call, cost, prepaid }: Overload, values: readonly Value[]): Value {
-  if (prepaid !== undefined) {
-    frame.budget.charge(prepaid(values));
-  }
-  const result = call(...values);
+function charged(frame: Frame, { call, cost }: Overload, values: readonly Value[]): Value {
   if (cost !== undefined) {
-    frame.budget.charge(cost(values, result));
+    frame.budget.charge(cost(values));
   }
-  return result;
+  return call(...values);
 }
 
 export function compileBinary({ call, cost }: BinaryOperator, left: Run, right: Run): Run {

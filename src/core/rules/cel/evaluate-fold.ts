@@ -1,7 +1,7 @@
 import type { Comprehension, Expression } from "./ast.ts";
 import { keyText } from "./conversions.ts";
 import { absorbed, NO_SUCH_OVERLOAD, type Frame, type Run } from "./evaluate-frame.ts";
-import { entriesOf, ExpressionMap, keysOf } from "./standard-maps.ts";
+import { entriesOf, ExpressionMap, keysOf, lookUp } from "./standard-maps.ts";
 import { goTypeName, typeName, typeOf } from "./standard-types.ts";
 import { CelError, fromJson, isCelMap, isRecord, toElement, type Value } from "./values.ts";
 
@@ -26,12 +26,12 @@ function forEach(parts: FoldParts, frame: Frame, visit: () => boolean): void {
     );
   }
   if (slot2 !== undefined) {
-    const entries: Iterable<readonly [Value, Value]> = isMap
-      ? entriesOf(range)
-      : (range as readonly unknown[]).map((element, at) => [BigInt(at), fromJson(element)] as const);
-    for (const [key, value] of entries) {
-      locals[slot] = key;
-      locals[slot2] = value;
+    const keys: Iterable<unknown> = isMap ? keysOf(range) : (range as readonly unknown[]).keys();
+    for (const key of keys) {
+      locals[slot] = isMap ? (key as Value) : BigInt(key as number);
+      locals[slot2] = isMap
+        ? (lookUp(range, key as Value) ?? null)
+        : fromJson((range as readonly unknown[])[Number(key)]);
       if (!visit()) {
         return;
       }

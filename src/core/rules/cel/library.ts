@@ -14,10 +14,11 @@ export interface Overload {
   readonly result: Type;
   /** Throws a CelError. */
   readonly call: (...args: readonly Value[]) => Value;
-  /** Units beyond the one of every call, as Kubernetes' CostEstimator counts at run time; absent: none. */
-  readonly cost?: (args: readonly Value[], result: Value) => number;
-  /** Instead of `cost` where the arguments decide: charged first, so that no work begins that is not paid for. */
-  readonly prepaid?: (args: readonly Value[]) => number;
+  /**
+   * Units beyond the one of every call; absent: none. Charged before the call, so that no work begins that is not paid
+   * for. As Kubernetes' CostEstimator counts at run time, more where that is less than the work.
+   */
+  readonly cost?: (args: readonly Value[]) => number;
 }
 
 export interface FunctionDeclaration {

@@ -54,7 +54,12 @@ function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 function equalLists(a: readonly unknown[], b: readonly unknown[]): boolean {
-  return a.length === b.length && a.every((element, at) => equal(fromJson(element), fromJson(b[at])));
+  return a.length === b.length && a.every((element, at) => equalElements(element, b[at]));
+}
+
+/** Of what JSON holds: two numbers are the same value if they are the same number. */
+function equalElements(a: unknown, b: unknown): boolean {
+  return typeof a === "number" && typeof b === "number" ? a === b : equal(fromJson(a), fromJson(b));
 }
 
 type AnyMap = CelMap | Readonly<Record<string, unknown>>;

@@ -1,5 +1,6 @@
 import { Optional, Uint, type Value, isCelMap, isRecord, fromJson } from "./values.ts";
-import { entriesOf, sizeOfMap } from "./standard-maps.ts";
+import { patternSize } from "../library/pattern-size.ts";
+import { keysOf, lookUp, sizeOfMap } from "./standard-maps.ts";
 
 /** Units for each character that is read, and for each of a pattern (StringTraversalCostFactor, RegexStringLengthCostFactor of cel-go's common/cost.go). */
 export const TRAVERSAL = 0.1;
@@ -27,8 +28,16 @@ export function traversal(size: number): number {
   return Math.ceil(size * TRAVERSAL);
 }
 
+/** Characters for a unit where cel-go counts none for reading a text, however long it is. */
+const CHARACTERS_A_UNIT = 128;
+
+export function lengthCost(text: Value | undefined): number {
+  return typeof text === "string" ? Math.floor(text.length / CHARACTERS_A_UNIT) : 0;
+}
+
 export function matchCost(text: Value | undefined, pattern: Value | undefined): number {
-  return traversal(1 + costSize(text)) * Math.ceil(costSize(pattern) * PATTERN);
+  const size = typeof pattern === "string" ? patternSize(pattern) : costSize(pattern);
+  return traversal(1 + costSize(text)) * Math.ceil(size * PATTERN);
 }
 
 /** Of comparing two values: what can be told from the shorter. */
@@ -40,13 +49,24 @@ export function compareCost(a: Value, b: Value): number {
   return traversal(size === costSize(b) ? deepSize(a) : Math.min(size, costSize(b)));
 }
 
+/** What finding and comparing an element of a list, or an entry of a map, counts for beside what it holds. */
+const ELEMENT_SIZE = 1;
+const ENTRY_SIZE = 6;
+
 /** What a value holds at all depths: cel-go counts the outermost only, and a loop over large objects would be free. */
 function deepSize(value: Value): number {
+  let size = 0;
   if (Array.isArray(value)) {
-    return value.reduce((sum: number, element) => sum + deepSize(fromJson(element)), 0);
+    for (const element of value) {
+      size += ELEMENT_SIZE + (typeof element === "object" ? deepSize(fromJson(element)) : costSize(element));
+    }
+    return size;
   }
   if (isRecord(value) || isCelMap(value)) {
-    return entriesOf(value).reduce((sum, [, entry]) => sum + deepSize(entry), 0);
+    for (const key of keysOf(value)) {
+      size += ENTRY_SIZE + deepSize(lookUp(value, key) ?? null);
+    }
+    return size;
   }
   return value instanceof Optional && value.value !== undefined ? deepSize(value.value) : Math.max(1, costSize(value));
 }

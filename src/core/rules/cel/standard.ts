@@ -3,7 +3,7 @@ import type { FunctionDeclaration, Library, Overload } from "./library.ts";
 import { toBool, toBytes, toDouble, toDuration, toInt, toText, toTimestamp, toUint } from "./conversions.ts";
 import { STANDARD_MACROS } from "./macros.ts";
 import { OPTIONALS } from "./optionals.ts";
-import { costSize, matchCost, traversal } from "./standard-cost.ts";
+import { costSize, lengthCost, matchCost, traversal } from "./standard-cost.ts";
 import { sizeOfMap } from "./standard-maps.ts";
 import { TYPE_NAMES, typeOf } from "./standard-types.ts";
 import { partOf } from "./timestamps.ts";
@@ -55,10 +55,14 @@ const SIZES: readonly (readonly [string, Type])[] = [
 
 const SIZE: FunctionDeclaration = {
   name: "size",
-  overloads: SIZES.flatMap(([name, type]) => [
-    { id: `size_${name}`, member: false, parameters: [type], result: INT, call: size },
-    { id: `${name}_size`, member: true, parameters: [type], result: INT, call: size },
-  ]),
+  overloads: SIZES.flatMap(([name, type]) => {
+    const form = { parameters: [type], result: INT, call: size };
+    const counted = type === STRING ? { ...form, cost: ([text]: readonly Value[]) => lengthCost(text) } : form;
+    return [
+      { ...counted, id: `size_${name}`, member: false },
+      { ...counted, id: `${name}_size`, member: true },
+    ];
+  }),
 };
 
 type Parameters = Readonly<Record<string, Type>>;
@@ -66,11 +70,15 @@ type Parameters = Readonly<Record<string, Type>>;
 /** A function of one parameter, whose overloads have those names. */
 function conversion(name: string, convert: (value: Value) => Value, forms: Parameters): FunctionDeclaration {
   const call: Call = (value) => convert(value ?? null);
-  const reads: Overload["prepaid"] = ([value]) => traversal(costSize(value)) - 1;
+  const reads: Overload["cost"] = ([value]) => traversal(costSize(value)) - 1;
+  const longText: Overload["cost"] = ([value]) => lengthCost(value);
   const result = RESULTS[name] ?? { kind: "dyn" };
   const overloads = Object.entries(forms).map(([id, parameter]) => {
     const form = { id, member: false, parameters: [parameter], result, call };
-    return id === "string_to_bytes" || id === "bytes_to_string" ? { ...form, prepaid: reads } : form;
+    if (id === "string_to_bytes" || id === "bytes_to_string") {
+      return { ...form, cost: reads };
+    }
+    return parameter === STRING ? { ...form, cost: longText } : form;
   });
   return { name, overloads };
 }
@@ -142,7 +150,7 @@ function stringTest(name: string, id: string, test: (text: string, part: string)
     parameters: [STRING, STRING],
     result: BOOL,
     call: (text, part) => test(text as string, part as string),
-    prepaid: ([text, part]) => traversal(costSize(text)) * (isProduct ? traversal(costSize(part)) : 1) - 1,
+    cost: ([text, part]) => traversal(costSize(text)) * (isProduct ? traversal(costSize(part)) : 1) - 1,
   };
 }
 
@@ -150,7 +158,7 @@ const MATCHES: Omit<Overload, "id" | "member"> = {
   parameters: [STRING, STRING],
   result: BOOL,
   call: (text, regex) => matches(text as string, regex as string),
-  prepaid: ([text, regex]) => matchCost(text, regex) - 1,
+  cost: ([text, regex]) => matchCost(text, regex) - 1,
 };
 
 const STRINGS: readonly FunctionDeclaration[] = [
@@ -177,6 +185,9 @@ const NANOS: Readonly<Record<string, bigint>> = {
   getMilliseconds: 1_000_000n,
 };
 
+/** For asking the time zone database, which cel-go counts as nothing. */
+const ZONE_UNITS = 20;
+
 const TIMES: readonly (readonly [string, string])[] = [
   ["getFullYear", "year"],
   ["getMonth", "month"],
@@ -195,7 +206,14 @@ function timePart([name, id]: readonly [string, string]): FunctionDeclaration {
   const nanos = NANOS[name];
   const ofTimestamp = [
     { id: `timestamp_to_${id}`, member: true, parameters: [TIMESTAMP], result: INT, call },
-    { id: `timestamp_to_${id}_with_tz`, member: true, parameters: [TIMESTAMP, STRING], result: INT, call },
+    {
+      id: `timestamp_to_${id}_with_tz`,
+      member: true,
+      parameters: [TIMESTAMP, STRING],
+      result: INT,
+      call,
+      cost: () => ZONE_UNITS,
+    },
   ];
   const ofDuration = {
     id: `duration_to_${id}`,

@@ -29,7 +29,7 @@ interface Definition {
 }
 
 /** All units of a call, as CallCost of apiserver/pkg/cel/library/cost.go or a tracker of cel-go's ext gives them. */
-export type Cost = (args: readonly Value[], result: Value) => number;
+export type Cost = (args: readonly Value[]) => number;
 
 /** `a.f(b)`. */
 export function method(definition: Definition): Overload {
@@ -47,7 +47,7 @@ function overload(definition: Definition, member: boolean): Overload {
   const call = definition.call as unknown as Overload["call"];
   const form = { id, member, parameters, checked, result, call };
   // Kubernetes' number stands for the whole call, one unit of which the evaluator counts anyway.
-  return cost === undefined ? form : { ...form, cost: (args, value) => cost(args, value) - 1 };
+  return cost === undefined ? form : { ...form, cost: (args) => cost(args) - 1 };
 }
 
 export function declare(name: string, ...overloads: readonly Overload[]): FunctionDeclaration {

@@ -17,7 +17,9 @@ import {
   type Value,
 } from "../cel/values.ts";
 import { fixed, plainFixed, scientific } from "./format-number.ts";
+import { traversal } from "./define.ts";
 import { goQuote } from "./go-text.ts";
+import { traversalOf } from "./traversal.ts";
 
 /** Digits behind the point unless the clause says how many. */
 const PRECISION = 6;
@@ -46,6 +48,16 @@ export function format(text: string, list: readonly unknown[]): string {
   }
   return made;
 }
+
+/** Kubernetes counts the text only, not what is written into it, nor the digits that a clause asks for. */
+export function formatCost([text, list]: readonly Value[]): number {
+  const digits = typeof text === "string" ? [...text.matchAll(/\.(\d{1,5})/g)].map(([, count]) => Number(count)) : [];
+  const written = digits.reduce((sum, count) => sum + Math.floor(count / DIGITS_A_UNIT), 0);
+  return traversal()([text ?? ""]) + 2 * traversalOf([list ?? null]) + written;
+}
+
+/** Digits of a number for a unit. */
+const DIGITS_A_UNIT = 10;
 
 type Write = (value: Value) => string;
 

@@ -1,4 +1,6 @@
 const PRINTABLE = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$/u;
+/** What may need an escape: all but ASCII without quotes and backslashes. */
+const NOT_PLAIN = /[^ !#-[\]-~]/gu;
 const BYTE_END = 0x80;
 const UNIT_END = 0x1_0000;
 
@@ -25,9 +27,10 @@ export function celQuote(text: string): string {
 }
 
 function quoteWith(text: string, other: (character: string) => string): string {
-  let quoted = '"';
-  for (const character of text.toWellFormed()) quoted += SHORT_ESCAPES.get(character) ?? other(character);
-  return `${quoted}"`;
+  const escaped = text
+    .toWellFormed()
+    .replace(NOT_PLAIN, (character) => SHORT_ESCAPES.get(character) ?? other(character));
+  return `"${escaped}"`;
 }
 
 function hexEscape(character: string): string {

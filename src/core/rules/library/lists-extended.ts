@@ -4,7 +4,7 @@ import { Builder, STANDARD_MACROS } from "../cel/macros.ts";
 import { typeName } from "../cel/standard-types.ts";
 import type { Type } from "../cel/types.ts";
 import { CelError, elementsOf, fromJson, isList, Optional, type Value } from "../cel/values.ts";
-import { type Cost, DYN, declare, INT, LIST_COST, listOf, method, plain, sizeOf, TRAVERSAL_FACTOR } from "./define.ts";
+import { DYN, declare, INT, LIST_COST, listOf, method, plain, sizeOf, TRAVERSAL_FACTOR } from "./define.ts";
 import { chargeable, isSame, type List } from "./elements.ts";
 import { COMPARABLE, isComparable, orderOf } from "./lists.ts";
 
@@ -14,14 +14,17 @@ const SORT_KEYS = "@sortByAssociatedKeys";
 /** The list of a `sortBy`: a name that no expression can write, as in cel-go. */
 const SORT_INPUT = "@__sortBy_input__";
 
-const byResult: Cost = (_, result) => 1 + LIST_COST + sizeOf(result);
+/** For making a list of so many. */
+function listCost(size: number): number {
+  return 1 + LIST_COST + Math.max(0, size);
+}
 
 /** cel-go's ext/lists.go in version 3, and `first` and `last`, which come with its optional types (cel/library.go). */
 export const listsExtended: Library = {
   functions: [
     declare(
       "slice",
-      method({ id: "list_slice", parameters: [LIST, INT, INT], result: LIST, call: slice, cost: byResult }),
+      method({ id: "list_slice", parameters: [LIST, INT, INT], result: LIST, call: slice, cost: sliceCost }),
     ),
     declare(
       "flatten",
@@ -67,7 +70,7 @@ export const listsExtended: Library = {
     ),
     declare(
       "lists.range",
-      plain({ id: "lists_range", parameters: [INT], result: listOf(INT), call: range, cost: byResult }),
+      plain({ id: "lists_range", parameters: [INT], result: listOf(INT), call: range, cost: rangeCost }),
     ),
     declare(
       "reverse",
@@ -76,7 +79,7 @@ export const listsExtended: Library = {
         parameters: [LIST],
         result: LIST,
         call: (list: List) => list.toReversed(),
-        cost: byResult,
+        cost: ([list]) => listCost(sizeOf(list)),
       }),
     ),
     declare(
@@ -98,6 +101,14 @@ export const listsExtended: Library = {
 function end(name: "first" | "last", index: 0 | -1): FunctionDeclaration {
   const call = (list: List) => (list.length === 0 ? Optional.none : new Optional(fromJson(list.at(index))));
   return declare(name, method({ id: `list_${name}`, parameters: [LIST], result: { kind: "optional", of: T }, call }));
+}
+
+function sliceCost([list, start, end]: readonly Value[]): number {
+  return listCost(Math.min(Number(end), sizeOf(list)) - Number(start));
+}
+
+function rangeCost([count]: readonly Value[]): number {
+  return listCost(Number(count));
 }
 
 /** Each element against each other, strings and bytes a little dearer (trackListSelfCompare). */

@@ -3,14 +3,17 @@ import type { Library } from "../cel/library.ts";
 import { CelError, type Value } from "../cel/values.ts";
 import { type Cost, declare, INT, method, patternCost, STRING, STRINGS, sizeOf } from "./define.ts";
 import { chargeable } from "./elements.ts";
+import { patternSize } from "./pattern-size.ts";
 
 /** Characters of the longest pattern; Go has no limit, but patterns of Kubernetes' own objects stay far below. */
 export const PATTERN_MAX = 4096;
 /** Compiled patterns that are kept, those used last. A rule set seldom has more than some dozens. */
 const CACHE_SIZE = 256;
 
-const cost: Cost = ([text, pattern]) => patternCost(sizeOf(text), sizeOf(pattern));
-const SEARCH = { result: STRINGS, call: findAll, cost };
+const cost: Cost = ([text, pattern]) =>
+  patternCost(sizeOf(text), typeof pattern === "string" ? patternSize(pattern) : sizeOf(pattern));
+/** Each character may be a match of its own. */
+const SEARCH = { result: STRINGS, call: findAll, cost: (args: Parameters<Cost>[0]) => cost(args) + sizeOf(args[0]) };
 
 /** Kubernetes' `find` and `findAll` (apiserver/pkg/cel/library/regex.go). */
 export const regex: Library = {

@@ -15,7 +15,7 @@ import {
   TRAVERSAL_FACTOR,
   traversal,
 } from "./define.ts";
-import { format } from "./format.ts";
+import { format, formatCost } from "./format.ts";
 import { celQuote, trimSpace } from "./go-text.ts";
 import { runeCount, runesBefore, unitIndex } from "./runes.ts";
 import { traversalOf } from "./traversal.ts";
@@ -23,7 +23,11 @@ import { traversalOf } from "./traversal.ts";
 /** UTF-16 units of the longest text that a function makes: ten times what an object may be in etcd. */
 const RESULT_MAX = 16_000_000;
 const REPLACED: Cost = traversal(2);
-const JOINED: Cost = (_, result) => Math.ceil(sizeOf(result) * 2 * TRAVERSAL_FACTOR);
+const JOINED: Cost = ([list, separator]) => {
+  const gap = sizeOf(separator ?? "");
+  const size = isList(list) ? list.reduce((sum: number, element) => sum + sizeOf(fromJson(element)) + gap, 0) : 0;
+  return Math.ceil(Math.max(0, size - gap) * 2 * TRAVERSAL_FACTOR);
+};
 
 /**
  * The strings of cel-go's ext/strings.go in version 2, which is what Kubernetes 1.36 has: with `format` and `join`,
@@ -92,7 +96,10 @@ function changing(): readonly FunctionDeclaration[] {
       method({ ...joined, id: "list_join_string", parameters: [STRINGS, STRING] }),
     ),
     declare("strings.quote", plain({ ...text, id: "strings_quote", call: celQuote })),
-    declare("format", method({ ...text, id: "string_format", parameters: [STRING, listOf(DYN)], call: format })),
+    declare(
+      "format",
+      method({ ...text, id: "string_format", parameters: [STRING, listOf(DYN)], call: format, cost: formatCost }),
+    ),
   ];
 }
 

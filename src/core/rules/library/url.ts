@@ -8,6 +8,9 @@ import { checkRequestUri, parseUrl, splitHost, textOf, type Url } from "./url-pa
 const NAME = "kubernetes.URL";
 const URL = opaque(NAME);
 const ONE: Cost = () => 1;
+/** Units for taking even a short URL apart. */
+const PARSE_UNITS = 10;
+const parsing: Cost = (args) => PARSE_UNITS + traversal()(args);
 /** Parameters of the longest query that Go reads (net/url, defaultMaxParams). */
 const PARAMETERS_MAX = 10_000;
 
@@ -31,9 +34,9 @@ class UrlValue implements Opaque {
 /** apiserver/pkg/cel/library/urls.go. */
 export const url: Library = {
   functions: [
-    declare("url", plain({ id: "string_to_url", parameters: [STRING], result: URL, call: toUrl, cost: traversal() })),
+    declare("url", plain({ id: "string_to_url", parameters: [STRING], result: URL, call: toUrl, cost: parsing })),
     // Kubernetes counts no more than the call.
-    declare("isURL", plain({ id: "is_url_string", parameters: [STRING], result: BOOL, call: isUrl })),
+    declare("isURL", plain({ id: "is_url_string", parameters: [STRING], result: BOOL, call: isUrl, cost: parsing })),
     getter("getScheme", "scheme", ({ scheme }) => scheme),
     getter("getHost", "host", ({ host }) => textOf(host)),
     getter("getHostname", "hostname", ({ host }) => textOf(splitHost(host)[0])),
