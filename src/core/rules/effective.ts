@@ -1,3 +1,4 @@
+import type { Section } from "../intent/intent.ts";
 import type { Shape } from "./schema-shape.ts";
 import { RESILIENCE_POLICY } from "./schemas/resiliencepolicy.ts";
 
@@ -13,13 +14,8 @@ const RETRY = {
 } as const satisfies Shape;
 const TIMEOUT = { request: "duration", response: "duration", idle: "duration" } as const satisfies Shape;
 
-/**
- * `effective` of a rule: the settings that are in force on the written Service or route after the write, in the words
- * of ResiliencePolicy, whoever wrote them. A section that is not in force is absent. Times are durations when the
- * expression runs, not text.
- */
-export const EFFECTIVE: Shape = {
-  "@": "fairlead.Effective",
+/** Forgetting a section does not compile. */
+const BY_SECTION = {
   circuitBreaker: {
     "@": "fairlead.EffectiveCircuitBreaker",
     consecutiveFailures: "int",
@@ -50,7 +46,14 @@ export const EFFECTIVE: Shape = {
     },
     15,
   ],
-};
+} as const satisfies Record<Section, Shape>;
+
+/**
+ * `effective` of a rule: the settings that are in force on the written Service or route after the write, in the words
+ * of ResiliencePolicy, whoever wrote them. A section that is not in force is absent. Times are durations when the
+ * expression runs, not text.
+ */
+export const EFFECTIVE: Shape = { "@": "fairlead.Effective", ...BY_SECTION };
 
 const POLICY_SPEC: Shape =
   new Map(Object.entries(RESILIENCE_POLICY as Readonly<Record<string, Shape>>)).get("spec") ?? "dyn";

@@ -5,14 +5,7 @@ import { inject, ownedByController } from "../admission/inject.ts";
 import { modeOf } from "../admission/mode.ts";
 import { withMetadata } from "../admission/patch.ts";
 import { readRecord } from "../admission/record.ts";
-import type {
-  CircuitBreakerIntent,
-  Intent,
-  RetryIntent,
-  RouteIntent,
-  Section,
-  TimeoutIntent,
-} from "../intent/intent.ts";
+import { type Intent, SECTIONS, type Section } from "../intent/intent.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";
 import { type Precedence, resolvePrecedence } from "../intent/precedence.ts";
 import { annotationsOf, type KubernetesObject, labelsOf } from "../kubernetes.ts";
@@ -21,9 +14,7 @@ import type { MeshCompiler, TargetContext } from "../mesh/mesh.ts";
 import type { MeshVersion } from "../mesh/version.ts";
 import { INJECT_LABEL, RECORD_ANNOTATION, SERVICE_KIND } from "../names.ts";
 import { revisionFor } from "../policy/revision-for.ts";
-import { Duration } from "./cel/values.ts";
-
-type Json = Readonly<Record<string, unknown>>;
+import { type Json, SHOWN } from "./shown-settings.ts";
 
 /** What rules see as `effective`, `policies` and `mesh` (their types are in effective.ts). */
 export interface Effect {
@@ -125,55 +116,18 @@ function sourceOn(carrier: TargetContext, section: Section, mesh: MeshCompiler):
 }
 
 function shownSettings(settings: Intent, sourceOf: (section: Section) => Source): Json {
-  const { circuitBreaker, retry, timeout, routes } = settings;
-  return {
-    ...(circuitBreaker?.enabled && {
-      circuitBreaker: { ...breakerShown(circuitBreaker), ...sourceOf("circuitBreaker") },
-    }),
-    ...(retry !== undefined && retry.maxAttempts > 0 && { retry: { ...retryShown(retry), ...sourceOf("retry") } }),
-    ...(timeout !== undefined && { timeout: { ...timeoutShown(timeout), ...sourceOf("timeout") } }),
-    ...(routes !== undefined && { routes: routes.map((route) => ({ ...routeShown(route), ...sourceOf("routes") })) }),
-  };
+  const shown: Record<string, unknown> = {};
+  for (const section of SECTIONS) {
+    const setting = SHOWN[section](settings);
+    if (setting === undefined) continue;
+    const source = sourceOf(section);
+    shown[section] = isList(setting) ? setting.map((item) => ({ ...item, ...source })) : { ...setting, ...source };
+  }
+  return shown;
 }
 
-function breakerShown(breaker: CircuitBreakerIntent): Json {
-  const { consecutiveFailures, jitterPercent, maxEjectionPercent } = breaker;
-  return {
-    consecutiveFailures,
-    minPenalty: durationOf(breaker.minPenaltyMs),
-    maxPenalty: durationOf(breaker.maxPenaltyMs),
-    jitterPercent,
-    ...(maxEjectionPercent !== undefined && { maxEjectionPercent }),
-  };
-}
-
-function retryShown({ maxAttempts, statusCodes, grpcCodes, timeoutMs }: RetryIntent): Json {
-  return { maxAttempts, statusCodes, grpcCodes, ...(timeoutMs !== undefined && { timeout: durationOf(timeoutMs) }) };
-}
-
-function timeoutShown({ requestMs, responseMs, idleMs }: TimeoutIntent): Json {
-  return {
-    ...(requestMs !== undefined && { request: durationOf(requestMs) }),
-    ...(responseMs !== undefined && { response: durationOf(responseMs) }),
-    ...(idleMs !== undefined && { idle: durationOf(idleMs) }),
-  };
-}
-
-/** A retry of no attempts is shown here: it is what keeps the entry from being retried as the rest is. */
-function routeShown({ name, matches, retry, timeout }: RouteIntent): Json {
-  return {
-    name,
-    matches,
-    ...(retry !== undefined && { retry: retryShown(retry) }),
-    ...(timeout !== undefined && { timeout: timeoutShown(timeout) }),
-  };
-}
-
-const NANOS_PER_MS = 1_000_000;
-
-/** Linkerd's routes know fractions of a millisecond. */
-function durationOf(ms: number): Duration {
-  return new Duration(BigInt(Math.round(ms * NANOS_PER_MS)));
+function isList(setting: Json | readonly Json[]): setting is readonly Json[] {
+  return Array.isArray(setting);
 }
 
 /** By name. */
