@@ -171,6 +171,20 @@ describe("the effect of a write", () => {
     expect(codes([seen], api.object, { world: [asked] })).toEqual([]);
   });
 
+  test("in Istio as the policies say, since it keeps nothing on the Service", () => {
+    const faults = { abort: { percent: 5, status: 503 }, delay: { percent: 10, duration: "250ms" } };
+    const asked = policy({ circuitBreaker: {}, faultInjection: faults });
+    const seen = rule({
+      validations: [
+        "mesh.name == 'Istio' && effective.circuitBreaker.policy == 'user-service' && effective.circuitBreaker.maxPenalty == duration('1m')",
+        "effective.faultInjection.abort == {'percent': 5, 'status': 503} && effective.faultInjection.matches == []",
+        "effective.faultInjection.delay == {'percent': 10, 'duration': duration('250ms')}",
+      ],
+    });
+    const world = ruledWorld([ENFORCE, asked], { rules: [seen], defaults: { mesh: "Istio" } });
+    expect(judgedBy(world, service()).findings).toEqual([]);
+  });
+
   test("in audit mode as if it had been injected", () => {
     const asked = policy({ timeout: { request: "2s" } });
     const world = ruledWorld([namespace("audit"), asked], { rules: [TIMEOUT] });

@@ -14,6 +14,16 @@ const RETRY = {
 } as const satisfies Shape;
 const TIMEOUT = { request: "duration", response: "duration", idle: "duration" } as const satisfies Shape;
 
+const MATCHES = [
+  {
+    "@": "fairlead.RouteMatch",
+    path: { "@": "fairlead.PathMatch", type: "string:17", value: "string:1024" },
+    method: "string:7",
+    headers: [{ "@": "fairlead.HeaderMatch", name: "string:256", type: "string:17", value: "string:1024" }, 8],
+  },
+  8,
+] as const satisfies Shape;
+
 /** Forgetting a section does not compile. */
 const BY_SECTION = {
   circuitBreaker: {
@@ -31,21 +41,20 @@ const BY_SECTION = {
     {
       "@": "fairlead.EffectiveRoute",
       name: "string:63",
-      matches: [
-        {
-          "@": "fairlead.RouteMatch",
-          path: { "@": "fairlead.PathMatch", type: "string:17", value: "string:1024" },
-          method: "string:7",
-          headers: [{ "@": "fairlead.HeaderMatch", name: "string:256", type: "string:17", value: "string:1024" }, 8],
-        },
-        8,
-      ],
+      matches: MATCHES,
       retry: { "@": "fairlead.RouteRetry", ...RETRY },
       timeout: { "@": "fairlead.RouteTimeout", ...TIMEOUT },
       ...SOURCE,
     },
     15,
   ],
+  faultInjection: {
+    "@": "fairlead.EffectiveFaultInjection",
+    abort: { "@": "fairlead.Abort", percent: "int", status: "int" },
+    delay: { "@": "fairlead.Delay", percent: "int", duration: "duration" },
+    matches: MATCHES,
+    ...SOURCE,
+  },
 } as const satisfies Record<Section, Shape>;
 
 /**

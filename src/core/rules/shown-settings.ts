@@ -1,5 +1,6 @@
 import type {
   CircuitBreakerIntent,
+  FaultInjectionIntent,
   Intent,
   RetryIntent,
   RouteIntent,
@@ -19,6 +20,7 @@ export const SHOWN: Readonly<Record<Section, (settings: Intent) => Json | readon
   retry: ({ retry }) => (retry !== undefined && retry.maxAttempts > 0 ? retryShown(retry) : undefined),
   timeout: ({ timeout }) => timeout && timeoutShown(timeout),
   routes: ({ routes }) => routes?.map(routeShown),
+  faultInjection: ({ faultInjection }) => faultInjection && faultShown(faultInjection),
 };
 
 function breakerShown(breaker: CircuitBreakerIntent): Json {
@@ -51,6 +53,14 @@ function routeShown({ name, matches, retry, timeout }: RouteIntent): Json {
     matches,
     ...(retry !== undefined && { retry: retryShown(retry) }),
     ...(timeout !== undefined && { timeout: timeoutShown(timeout) }),
+  };
+}
+
+function faultShown({ abort, delay, matches }: FaultInjectionIntent): Json {
+  return {
+    matches,
+    ...(abort !== undefined && { abort }),
+    ...(delay !== undefined && { delay: { percent: delay.percent, duration: durationOf(delay.durationMs) } }),
   };
 }
 
