@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { renderChartDocs, renderValues } from "./chart-values.ts";
 import { CUSTOM_KINDS, renderChartCrd, renderCrds } from "./crd.ts";
 import { renderErrors } from "./errors.ts";
+import { renderMeshes } from "./meshes.ts";
 import { renderChartRbac } from "./rbac.ts";
 import { renderResiliencePolicyShape } from "./rule-shapes.ts";
 import { renderChartWebhooks, renderWebhooks } from "./webhooks.ts";
@@ -28,6 +29,7 @@ export const GENERATED: readonly GeneratedFile[] = [
   { path: "charts/fairlead/values.yaml", render: renderValues },
   { path: "docs/chart.md", render: renderChartDocs },
   { path: "docs/errors.md", render: renderErrors },
+  { path: "docs/meshes.md", render: renderMeshes },
   { path: "src/core/rules/schemas/resiliencepolicy.ts", render: renderResiliencePolicyShape },
 ];
 
