@@ -45,8 +45,8 @@ export class Mesh {
     this.#parts = parts;
   }
 
-  /** Fails with a hint where the machine cannot run proxies. */
-  static async start(): Promise<Mesh> {
+  /** Fails with a hint where the machine cannot run proxies. CRDs beside Istio's and the Gateway API's can be added. */
+  static async start(crdPaths: readonly string[] = []): Promise<Mesh> {
     const provision = inject("mesh");
     if (provision.state !== "ready") {
       throw new Error(provision.state === "missing" ? provision.obstacle : "The data-plane tests are skipped");
@@ -58,7 +58,7 @@ export class Mesh {
     ]);
     const mesh = new Mesh({ tools: provision.tools, workspace, authority });
     try {
-      await mesh.#start();
+      await mesh.#start(crdPaths);
       return mesh;
     } catch (error) {
       await mesh.stop();
@@ -127,9 +127,9 @@ export class Mesh {
     await this.#parts.workspace.remove();
   }
 
-  async #start(): Promise<void> {
+  async #start(crdPaths: readonly string[]): Promise<void> {
     const { tools, workspace, authority } = this.#parts;
-    const cluster = await startControlPlane({ controllerManager: false, crdPaths: tools.crdPaths });
+    const cluster = await startControlPlane({ controllerManager: false, crdPaths: [...tools.crdPaths, ...crdPaths] });
     this.#cluster = cluster;
     this.onStop(() => cluster.stop());
     const client = new KubernetesClient(await loadCluster({ kubeconfig: cluster.kubeconfigPath }));

@@ -1,0 +1,76 @@
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { FAIRLEAD_CRDS, startInProcess } from "../cluster/support.ts";
+import { applyObject } from "./api.ts";
+import { Mesh } from "./mesh.ts";
+import { NAMESPACE } from "./objects.ts";
+import { applyPolicy, deletePolicy, written } from "./policy.ts";
+import { between, expectToActAndGo } from "./scenario.ts";
+import { Subject } from "./subject.ts";
+import { Workloads } from "./workloads.ts";
+
+describe.skipIf(inject("mesh").state === "skipped")("what a policy makes the proxy of a client do", () => {
+  let mesh: Mesh;
+  let user: Subject;
+
+  beforeAll(async () => {
+    mesh = await Mesh.start([FAIRLEAD_CRDS]);
+    const labels = { "fairlead.dev/mode": "enforce", "istio-injection": "enabled" };
+    await applyObject(mesh.client, { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE, labels } });
+    const workloads = new Workloads(mesh);
+    const client = await workloads.addClient("client");
+    user = new Subject({ service: "user", client, backends: await workloads.addService("user", 2) });
+    const fairlead = await startInProcess(mesh.cluster);
+    mesh.onStop(() => fairlead.stop());
+  });
+
+  afterAll(async () => {
+    await mesh?.stop();
+  });
+
+  test("a request is tried again as often as asked, and not on another code", async () => {
+    await expectToActAndGo({
+      delivery: written(mesh, { retry: { maxAttempts: 3, statusCodes: ["503"] } }),
+      traffic: async () => [await user.askForStatus(503), await user.askForStatus(404)],
+      inForce: [
+        { status: 503, hits: 4 },
+        { status: 404, hits: 1 },
+      ],
+      without: [
+        { status: 503, hits: 1 },
+        { status: 404, hits: 1 },
+      ],
+    });
+  });
+
+  test("a request that takes too long gets 504 at the set time", async () => {
+    await expectToActAndGo({
+      delivery: written(mesh, { timeout: { request: "1s" } }),
+      traffic: () => user.askSlow(),
+      inForce: { status: 504, elapsedMs: between(990, 2_900), hits: 1 },
+      without: { status: 200, elapsedMs: between(2_990, 20_000), hits: 1 },
+    });
+  });
+
+  test("a backend that fails too often in a row is asked no longer", async () => {
+    await expectToActAndGo({
+      delivery: written(mesh, { circuitBreaker: { consecutiveFailures: 3, minPenalty: "1m", maxPenalty: "2m" } }),
+      traffic: () => user.askWhileOneFails(),
+      inForce: { 503: 3, 200: 37 },
+      without: { 503: between(4, 36), 200: between(4, 36) },
+    });
+  });
+
+  test("a change and a section that goes are followed", async () => {
+    const retry = (maxAttempts: number) => ({ retry: { maxAttempts, statusCodes: ["503"] } });
+    await applyPolicy(mesh, { ...retry(3), timeout: { request: "20s" } });
+    try {
+      expect(await user.askForStatus(503)).toEqual({ status: 503, hits: 4 });
+      await applyPolicy(mesh, { ...retry(1), timeout: { request: "20s" } });
+      expect(await user.askForStatus(503)).toEqual({ status: 503, hits: 2 });
+      await applyPolicy(mesh, { timeout: { request: "20s" } });
+      expect(await user.askForStatus(503)).toEqual({ status: 503, hits: 1 });
+    } finally {
+      await deletePolicy(mesh);
+    }
+  });
+});
