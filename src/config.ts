@@ -128,4 +128,6 @@ export interface ServeConfig {
   readonly clientCaPem: string | undefined;
   readonly drain: DrainOptions;
   readonly watchTuning?: Partial<WatchTuning>;
+  /** The clock that exceptions end by, milliseconds since 1970; absent: the system's. */
+  readonly nowMs?: () => number;
 }

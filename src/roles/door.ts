@@ -18,7 +18,7 @@ export async function openDoor(parts: Parts, certificate: DoorCertificate): Prom
     log,
     metrics,
     monotonicMs: () => performance.now(),
-    nowMs: Date.now,
+    nowMs: config.nowMs ?? Date.now,
     tracing,
     traces: {
       policyTrace: tracing.policyTrace,

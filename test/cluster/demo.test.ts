@@ -98,7 +98,8 @@ describe("fairlead demo", () => {
       "Somebody changed what ResiliencePolicy sessions had set; it is put back\n",
       "     stock-stock-fairlead-rest ",
       "   equal to the manifest, but for the limit that was removed by hand\n",
-      "10 of 10 steps went as told, in ",
+      "Service warehouse/stock: rule request-timeout: the request timeout in force is 120s, wanted at most 30s",
+      "11 of 11 steps went as told, in ",
     ]) {
       expect(stdout).toContain(line);
     }

@@ -87,17 +87,17 @@ function present<T>(part: T | undefined): T {
   return part;
 }
 
-/** Runs kubectl and shows command, output and time. */
-export async function kubectl(stage: Stage, args: readonly string[]): Promise<CommandResult> {
+/** Runs kubectl, perhaps with something on its standard input, and shows command, output and time. */
+export async function kubectl(stage: Stage, args: readonly string[], input?: string): Promise<CommandResult> {
   const startMs = performance.now();
-  const result = await stage.controlPlane.kubectl(args);
+  const result = await stage.controlPlane.kubectl(args, input === undefined ? {} : { input });
   screen.command(args, result, performance.now() - startMs);
   return result;
 }
 
 /** As {@link kubectl}, for a command that must succeed. */
-export async function kubectlOk(stage: Stage, args: readonly string[]): Promise<CommandResult> {
-  const result = await kubectl(stage, args);
+export async function kubectlOk(stage: Stage, args: readonly string[], input?: string): Promise<CommandResult> {
+  const result = await kubectl(stage, args, input);
   expectThat(result.code === 0, `kubectl ${args[0]} to succeed`, `exit code ${result.code}`);
   return result;
 }

@@ -98,6 +98,14 @@ export const STORY: readonly Step[] = [
     run: routed,
   },
   {
+    title: "A rule refuses a policy for what it would do, and an exception lets it pass",
+    why: [
+      "The platform wants that no request waits longer than 30 s. This policy would make those of one Service wait two",
+      "minutes, so it is refused, with the name of that Service. Whoever answers for it gets an exception that ends.",
+    ],
+    run: ruled,
+  },
+  {
     title: "The policy goes, and the Service is exactly as people left it",
     why: [
       "What was replaced comes back, what was added goes. Nothing of Fairlead's is left on the object. The policy waits",
@@ -248,6 +256,53 @@ async function routed(stage: Stage): Promise<void> {
   await kubectlWhen(stage, routes, (stdout) => /^stock-stock-writes .*<none> +<none>$/m.test(stdout));
   const settings = settingsOf(await live(stage, "stock", "warehouse"));
   expectThat(settings["retry.linkerd.io/limit"] === undefined, "no retries on the Service itself");
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+async function ruled(stage: Stage): Promise<void> {
+  const longer = [
+    "patch",
+    "rp",
+    "stock",
+    "-n",
+    "warehouse",
+    "--type=merge",
+    "-p",
+    '{"spec":{"timeout":{"request":"2m"}}}',
+  ];
+  await kubectlOk(stage, ["apply", "-f", "examples/rules/request-timeout.yaml"]);
+  await kubectlOk(stage, ["wait", "admissionrule/request-timeout", "--for=condition=Ready", "--timeout=20s"]);
+  const isAsked = async (): Promise<boolean> =>
+    (await stage.controlPlane.kubectl([...longer, "--dry-run=server"])).code !== 0;
+  await waitFor("the API server to ask about the rule", isAsked, PATIENCE);
+  const { code, stderr } = await kubectl(stage, longer);
+  expectThat(
+    code === 1 && stderr.includes("Service warehouse/stock: rule request-timeout"),
+    "a refusal by effect",
+    stderr,
+  );
+  const end = `${new Date(Date.now() + 30 * DAY_MS).toISOString().slice(0, 10)}T00:00:00Z`;
+  const exception = [
+    "apiVersion: fairlead.dev/v1alpha1",
+    "kind: RuleException",
+    "metadata: {name: stock-is-slow, namespace: warehouse}",
+    "spec:",
+    "  rules: [request-timeout]",
+    "  objectNames: [stock]",
+    "  owner: team-stock@example.com",
+    "  reason: Reports take two minutes until they are made in the background",
+    `  expiresAt: "${end}"`,
+  ];
+  for (const line of exception) screen.note(`  ${line}`);
+  await kubectlOk(stage, ["apply", "-f", "-"], exception.join("\n"));
+  await waitFor(
+    "the exception in Fairlead's world",
+    () => stage.fairlead.store.exceptionsIn("warehouse").length > 0,
+    PATIENCE,
+  );
+  await kubectlOk(stage, longer);
+  await kubectlOk(stage, ["delete", "admissionrule", "request-timeout"]);
 }
 
 async function removed(stage: Stage): Promise<void> {
