@@ -9,9 +9,9 @@ import { compareStrings } from "../core/finding.ts";
 import type { KubernetesObject } from "../core/kubernetes.ts";
 import type { Resource } from "../core/rules/match.ts";
 import type { World } from "../core/world.ts";
-import { isConflict, isNotFound, NotLeaderError } from "../k8s/apply.ts";
+import { isNotFound, isStale, NotLeaderError } from "../k8s/apply.ts";
 import type { AuditSource } from "../k8s/audit-source.ts";
-import { type Clock, describeError, type Logger, systemClock } from "../k8s/ports.ts";
+import { backoffDelayMs, type Clock, describeError, type Logger, systemClock } from "../k8s/ports.ts";
 import type { Change } from "../k8s/change.ts";
 import type { ClusterStore } from "../k8s/store.ts";
 import type { AuditState, Unlisted } from "./audit-state.ts";
@@ -38,6 +38,8 @@ const GATHER_MS = 1_000;
 /** From the end of one look to the next, and at least as many times as long as the look took. */
 const REST_MS = 2_000;
 const REST_FACTOR = 9;
+/** After looks of which some part failed. */
+const BACKOFF = { baseMs: REST_MS, capMs: 5 * 60_000 };
 /** What is told of policies beside `policy`: their status and revisions change nothing in the mesh. */
 const UNHEEDED: ReadonlySet<Change["type"]> = new Set(["policyObject", "owned"]);
 /** Reviews and everything else go between: no rule takes longer than its budget, 50 ms, most take microseconds. */
@@ -58,6 +60,8 @@ export class RuleAudit implements Work {
   #cancelRun: (() => void) | undefined;
   #cancelPeriod: (() => void) | undefined;
   #notBeforeMs = 0;
+  /** In a row. */
+  #failedRuns = 0;
   #running: Promise<void> | undefined;
   #sliceStartMs = 0;
   #stopped = false;
@@ -128,6 +132,7 @@ export class RuleAudit implements Work {
     const asked = [...this.#dirty];
     this.#everything = false;
     this.#dirty.clear();
+    const failedBefore = state.errors;
     let objects = 0;
     try {
       await source.begin();
@@ -137,6 +142,7 @@ export class RuleAudit implements Work {
         if (this.#stopped) return;
         objects += await this.#auditNamespace(namespace);
       }
+      state.ended({ isFull, objects, endMs: this.#clock.now() });
     } catch (error) {
       this.#everything ||= isFull;
       for (const namespace of asked) this.#dirty.add(namespace);
@@ -144,9 +150,10 @@ export class RuleAudit implements Work {
       log.warn({ error: describeError(error) }, "rule audit failed");
     } finally {
       const endMs = this.#clock.now();
-      state.ended({ isFull, objects, endMs });
       onRun((endMs - startMs) / 1_000);
-      this.#notBeforeMs = endMs + Math.max(REST_MS, REST_FACTOR * (endMs - startMs));
+      this.#failedRuns = state.errors === failedBefore ? 0 : this.#failedRuns + 1;
+      const backoffMs = backoffDelayMs(this.#failedRuns, BACKOFF, () => 1);
+      this.#notBeforeMs = endMs + Math.max(REST_MS, REST_FACTOR * (endMs - startMs), backoffMs);
       this.#running = undefined;
       if (this.#everything || this.#dirty.size > 0) this.#arm();
     }
@@ -188,7 +195,7 @@ export class RuleAudit implements Work {
     } catch (error) {
       if (error instanceof NotLeaderError) return collected.objects;
       // What is gone or was written meanwhile is looked at anew.
-      if (!isConflict(error) && !isNotFound(error)) {
+      if (!isStale(error) && !isNotFound(error)) {
         state.failed();
         log.warn({ namespace, error: describeError(error) }, "namespace could not be audited");
       }
@@ -216,12 +223,21 @@ export class RuleAudit implements Work {
       const options = { world, nowMs: this.#clock.now(), ...(resource && { resource }) };
       for (const results of auditObject(object, options)) {
         collected.add(results);
-        if (performance.now() - this.#sliceStartMs < SLICE_MS) continue;
-        await setImmediate();
+        if (this.#isSliceOver()) await this.#nextSlice();
         if (this.#stopped) return;
-        this.#sliceStartMs = performance.now();
       }
+      // Where no rule is about the object there was no step.
+      if (this.#isSliceOver()) await this.#nextSlice();
     }
+  }
+
+  #isSliceOver(): boolean {
+    return performance.now() - this.#sliceStartMs >= SLICE_MS;
+  }
+
+  async #nextSlice(): Promise<void> {
+    await setImmediate();
+    this.#sliceStartMs = performance.now();
   }
 
   #checkWildcards(): void {

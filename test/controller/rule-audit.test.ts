@@ -156,6 +156,14 @@ describe("what was there before the rule", () => {
     expect(stage.violations).toEqual([`iam ports-named ${severity} 1`]);
   });
 
+  test("is judged by the request that would create it", async () => {
+    const wanted =
+      "request.operation == 'CREATE' && request.resource.resource == 'services' && request.name == object.metadata.name";
+    stage.rules = [rule({ name: "created", validations: [wanted] })];
+    await stage.after(1_000);
+    expect(stage.violations).toEqual([]);
+  });
+
   test("is not what an exception lets pass, until it ends", async () => {
     stage.rules = [rule({ ...NAMED, exceptionsAllowed: true })];
     stage.exceptions = [exception({ rules: ["ports-named"], expiresAtMs: NOW_MS + 3_000_000 })];
@@ -256,6 +264,15 @@ test("without the CRD of reports only numbers are kept", async () => {
   stage.reportsServed = false;
   await stage.after(1_000);
   expect([stage.violations.length, stage.writes.length]).toEqual([1, 0]);
+});
+
+test("a look of which a part failed is made again, more and more seldom", async () => {
+  stage.rules = [rule(PODS)];
+  stage.pods = 500;
+  await stage.after(1_000);
+  const first = Math.min(...stage.clock.pending);
+  await stage.after(first);
+  expect(Math.min(...stage.clock.pending)).toBeGreaterThan(first);
 });
 
 test("at the end of a term nothing is said any more", async () => {

@@ -1,4 +1,5 @@
 import { groupOf, type KubernetesObject } from "../kubernetes.ts";
+import { attributesOf } from "../rules/activation.ts";
 import { judgeAll, type Judged } from "../rules/judge.ts";
 import { type Resource, resourceOfKind } from "../rules/match.ts";
 import { rulesFor } from "../rules/rule-index.ts";
@@ -51,13 +52,16 @@ export function* auditObject(object: KubernetesObject, options: AuditOptions): G
   const audited = { apiVersion, kind, namespace, name, ...(uid !== undefined && { uid }) };
   const write = { nowMs, uid: "", kind: groupKind, operation: "CREATE", namespace, name, object } as const;
   for (const [phase, failurePolicy] of [["rules-fail", "Fail"] as const, ["rules-ignore", "Ignore"] as const]) {
-    const request = { ...write, phase, oldObject: undefined, attributes: { resource } };
+    const asked = { ...write, phase, oldObject: undefined, attributes: { resource } };
+    const request = { ...asked, attributes: attributesOf(asked) };
     for (const rule of rulesFor(world.rules(), resource, failurePolicy)) {
       const [judged] = judgeAll([rule], { request, object, oldObject: undefined, world });
-      if (judged !== undefined) yield resultsOf(judged, audited);
+      yield judged === undefined ? NOTHING : resultsOf(judged, audited);
     }
   }
 }
+
+const NOTHING: readonly never[] = [];
 
 function resultsOf({ rule, result: { outcome }, findings }: Judged, object: AuditedObject): readonly AuditResult[] {
   if (outcome !== "violated" && outcome !== "error") return [];
