@@ -26,7 +26,7 @@ export function rulesGoals({ reviews, offline }: RulesResult): readonly Goal[] {
         })),
     ),
     {
-      name: "A rule with loops within loops is cut off",
+      name: "CPU until a rule with loops within loops is cut off",
       wanted: `within ${GOALS.cutOffMsMax} ms`,
       found: `${withSpread(offline.cutOffMs, 1)} ms`,
       met: offline.cutOffMs.max <= GOALS.cutOffMsMax,
@@ -48,7 +48,7 @@ export function rulesSection({ reviews, offline }: RulesResult, plan: Plan): str
       withSpread(evaluationsPerSecond, 0),
     ],
     [
-      `until a rule with three loops within each other is cut off, ${cutOffPorts.toLocaleString("en")} ports, ms`,
+      `CPU until a rule with three loops within each other is cut off, ${cutOffPorts.toLocaleString("en")} ports, ms`,
       withSpread(cutOffMs, 1),
     ],
   ];
