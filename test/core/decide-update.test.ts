@@ -9,6 +9,8 @@ const HTTP = "retry.linkerd.io/http";
 const LIMIT = "retry.linkerd.io/limit";
 const PER_TRY = "retry.linkerd.io/timeout";
 const BREAKER = "balancer.linkerd.io/failure-accrual";
+const MIN_PENALTY = "balancer.linkerd.io/failure-accrual-consecutive-min-penalty";
+const MAX_PENALTY = "balancer.linkerd.io/failure-accrual-consecutive-max-penalty";
 const BAD = { [HTTP]: "5xx, 429" };
 
 const TIMEOUTS = policy({ timeout: { idle: "5s", request: "2s" } });
@@ -164,6 +166,18 @@ describe("Override", () => {
     api.world = [namespace("enforce")];
     expect(api.annotate({})).toBe(true);
     expect(api.annotations).toEqual({ [LIMIT]: "7" });
+  });
+
+  test("what comes back is never refused, also beside what people wrote meanwhile with the webhook down", () => {
+    const api = cluster(policy({ circuitBreaker: { enabled: false }, conflictResolution: "Override" }));
+    api.write(service({ [BREAKER]: "consecutive", [MIN_PENALTY]: "1s", [MAX_PENALTY]: "2s" }));
+    expect(api.annotations).toEqual({});
+    api.live = withAnnotations(api.object, { [MAX_PENALTY]: "500ms" });
+    api.world = [namespace("enforce")];
+    expect(api.annotate({})).toBe(true);
+    expect(api.annotations).toEqual({ [BREAKER]: "consecutive", [MIN_PENALTY]: "1s", [MAX_PENALTY]: "500ms" });
+    expect(api.warnings).toEqual([expect.stringContaining("above max-penalty")]);
+    expect(api.annotate({ [MIN_PENALTY]: "2s" }), "what somebody writes now").toBe(false);
   });
 
   test("what was taken away is remembered when the object is replaced without our record", () => {

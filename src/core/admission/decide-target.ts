@@ -6,10 +6,10 @@ import { INJECT_LABEL, INJECT_VALUES, RECORD_ANNOTATION, type TargetKind } from 
 import { besideGenerated } from "../routes/attached.ts";
 import { quote } from "../text.ts";
 import type { World } from "../world.ts";
-import { type Injection, inject, injectionPatch } from "./inject.ts";
+import { type Injection, inject, injectionPatch, releaseChanges } from "./inject.ts";
 import { modeOf, type NamespaceMode } from "./mode.ts";
 import { withMetadata } from "./patch.ts";
-import { checkRecord, readRecord } from "./record.ts";
+import { checkRecord } from "./record.ts";
 import { ALLOWED, type AdmissionRequest, type Verdict } from "./review.ts";
 import { denialText, warningTexts } from "./text.ts";
 
@@ -134,21 +134,22 @@ interface Update {
 
 /**
  * A write is denied only for what it introduces or touches: what was true of the old object too becomes a warning. So
- * does a value that comes back because the Override which had replaced it is gone: nobody has written it now.
+ * does what is true of it without us: what an Override had replaced comes back when it goes, and nobody has written
+ * that now, alone or beside what people wrote meanwhile.
  */
 function toleratingOld(findings: readonly Finding[], { target, mesh, oldObject }: Update): readonly Finding[] {
   if (!findings.some((item) => item.severity === "deny")) return findings;
-  const [after, before] = [annotationsOf(target.object), annotationsOf(oldObject)];
-  const { keys = {}, replaced = {} } = readRecord(before[RECORD_ANNOTATION], target.version) ?? {};
-  const ours = Object.fromEntries(Object.keys(keys).map((key) => [key, undefined]));
-  const asItWas = withMetadata(oldObject, { ...ours, ...replaced }, {});
-  const old = [oldObject, asItWas].flatMap((object) => onItself({ ...target, object }, mesh));
+  const withoutUs = withMetadata(oldObject, releaseChanges(oldObject, target.version).annotations, {});
+  const known = [oldObject, withoutUs];
+  const old = known.flatMap((object) => onItself({ ...target, object }, mesh));
   const isUntouched = ({ path }: Finding): boolean => {
     const key = annotationKey(path);
-    return key === undefined || after[key] === before[key] || after[key] === replaced[key];
+    return (
+      key === undefined || known.some((object) => annotationsOf(object)[key] === annotationsOf(target.object)[key])
+    );
   };
   return findings.map((item) =>
-    item.severity === "deny" && isUntouched(item) && old.some((known) => compareFindings(known, item) === 0)
+    item.severity === "deny" && isUntouched(item) && old.some((other) => compareFindings(other, item) === 0)
       ? { ...item, severity: "warn" }
       : item,
   );

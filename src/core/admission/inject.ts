@@ -122,6 +122,15 @@ export function injectionPatch(object: KubernetesObject, injection: Injection): 
 
 /** The patch that takes everything of ours off an object and puts back what it had replaced. */
 export function release(object: KubernetesObject, version: MeshVersion): readonly PatchOperation[] {
+  const { annotations, labels } = releaseChanges(object, version);
+  return metadataPatch(object, annotations, labels);
+}
+
+/** The changes that {@link release} makes. */
+export function releaseChanges(
+  object: KubernetesObject,
+  version: MeshVersion,
+): Pick<Injection, "annotations" | "labels"> {
   const record = readRecord(annotationsOf(object)[RECORD_ANNOTATION], version);
   const people = peoplesKeys({
     annotations: annotationsOf(object),
@@ -130,8 +139,7 @@ export function release(object: KubernetesObject, version: MeshVersion): readonl
     desired: {},
     isReplaced: () => false,
   });
-  const { annotations, labels } = changesTo(object, people, undefined);
-  return metadataPatch(object, annotations, labels);
+  return changesTo(object, people, undefined);
 }
 
 function hasRevisionLabel(object: KubernetesObject): boolean {
