@@ -158,7 +158,7 @@ describe("status condition accuracy on a real API server", () => {
     });
     await policies.expect("conflict/p", {
       Accepted: withWarnings(
-        "FL307 spec.timeout: Service web takes timeout from here and no longer from ResiliencePolicy q; remove timeout from one of the two",
+        "FL307 spec.timeout: Service web takes timeout from here; ResiliencePolicy q wants it too; remove timeout from one of the two",
       ),
     });
     await expectEvent(

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { compilePolicy, type CompiledPolicy } from "../../src/core/intent/policy.ts";
+import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import { isAimedAt, matchesLabels, resolvePrecedence } from "../../src/core/intent/precedence.ts";
 import { keyOf, policy, service, validate, worldOf } from "./worlds.ts";
 
@@ -121,13 +122,35 @@ test.each([
   expect(matchesLabels(wanted as Record<string, string>, found as Record<string, string>)).toBe(expected);
 });
 
-test("conflicts are told on both policies and never twice", () => {
+describe("conflicts of policies", () => {
   const fleet = policy({ ...SELECTOR, ...IDLE }, { name: "fleet", creationTimestamp: OLD });
   const own = policy(IDLE, { name: "own", creationTimestamp: NEW });
-  const world = worldOf([fleet, own, TARGET]);
-  const messages = [fleet, own].map((object) => validate(world, object).findings.map((item) => item.message));
-  expect(messages).toEqual([
-    ["Service user-service takes timeout from ResiliencePolicy own, which comes first"],
-    ["Service user-service takes timeout from here and no longer from ResiliencePolicy fleet"],
-  ]);
+  const messagesOf = (objects: readonly KubernetesObject[], [object, old]: readonly KubernetesObject[]) =>
+    object && validate(worldOf([...objects, TARGET]), object, old).findings.map((item) => item.message);
+
+  test("the loser names the winner", () => {
+    const lost = ["Service user-service takes timeout from ResiliencePolicy own, which comes first"];
+    expect(messagesOf([fleet, own], [fleet, fleet])).toEqual(lost);
+    expect(messagesOf([own], [fleet])).toEqual(lost);
+  });
+
+  test("the winner says whom it takes over from only where that one has decided so far", () => {
+    const takenOver = ["Service user-service takes timeout from here and no longer from ResiliencePolicy fleet"];
+    expect(messagesOf([fleet], [own])).toEqual(takenOver);
+    // The watch was faster than the review.
+    expect(messagesOf([fleet, own], [own])).toEqual(takenOver);
+    const before = policy({ circuitBreaker: {} }, { name: "own", creationTimestamp: NEW });
+    expect(messagesOf([fleet, before], [own, before])).toEqual(takenOver);
+    expect(messagesOf([fleet, own], [own, own])).toEqual([
+      "Service user-service takes timeout from here; ResiliencePolicy fleet wants it too",
+    ]);
+  });
+
+  test("many that want the same are counted in one warning", () => {
+    const crowd = Array.from({ length: 300 }, (_, index) => policy(IDLE, { name: `q-${100 + index}` }));
+    expect(messagesOf([...crowd, own], [own, own])).toEqual([
+      "Service user-service takes timeout from here; " +
+        "ResiliencePolicies q-100, q-101, q-102, q-103, q-104 and 295 more want it too",
+    ]);
+  });
 });

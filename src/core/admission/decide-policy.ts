@@ -6,22 +6,28 @@ import { POLICY_TARGETS_CHECKED_MAX } from "../limits.ts";
 import { meshOf, meshOfPolicy } from "../mesh/all.ts";
 import type { MeshCompiler } from "../mesh/mesh.ts";
 import { CORE_GROUP, MODE_LABEL, targetKindOf } from "../names.ts";
-import { type AimedTarget, precedenceWith, targetsOf } from "../policy/targets.ts";
+import { type AimedTarget, targetsOf } from "../policy/targets.ts";
 import { generatedRoutes } from "../routes/generate.ts";
 import type { World } from "../world.ts";
 import { ownedByController } from "./inject.ts";
 import { modeOf } from "./mode.ts";
 import { judgeOwn, withNamespace } from "./own-kind.ts";
+import { conflicts } from "./policy-conflicts.ts";
 import type { AdmissionRequest, Verdict } from "./review.ts";
 
 /** A write of a ResiliencePolicy: it must compile, and the mesh must do what it says. */
 export function decidePolicy(request: AdmissionRequest, object: KubernetesObject, world: World): Verdict {
   const { readable, findings: ownFindings } = compilePolicy(withNamespace(object, request.namespace));
-  return judgeOwn(request, readable ? [...ownFindings, ...inTheWorld(readable, world)] : ownFindings, world);
+  if (readable === undefined) return judgeOwn(request, ownFindings, world);
+  // A new policy decided nothing before, even where the watch was faster than this review.
+  const before = world
+    .policiesIn(readable.namespace)
+    .filter((other) => request.operation !== "CREATE" || other.name !== readable.name);
+  return judgeOwn(request, [...ownFindings, ...inTheWorld(readable, before, world)], world);
 }
 
 /** What the mesh and the cluster make of a policy. */
-function inTheWorld(policy: CompiledPolicy, world: World): readonly Finding[] {
+function inTheWorld(policy: CompiledPolicy, before: readonly CompiledPolicy[], world: World): readonly Finding[] {
   const mesh = meshOfPolicy(policy.spec, meshOf(world.namespace(policy.namespace), world.defaults));
   const targets = targetsOf(policy, world, POLICY_TARGETS_CHECKED_MAX);
   return [
@@ -29,7 +35,7 @@ function inTheWorld(policy: CompiledPolicy, world: World): readonly Finding[] {
     ...meshFindings(policy, mesh, world),
     ...missingFindings(policy, targets),
     ...targets.flatMap((target) => targetFindings({ target, policy, mesh }, world)),
-    ...conflicts(policy, targets, world),
+    ...conflicts({ policy, targets, before }, world),
     ...generatedRoutes(policy, world, POLICY_TARGETS_CHECKED_MAX).findings,
     ...companionFindings(policy, world, POLICY_TARGETS_CHECKED_MAX),
   ];
@@ -107,29 +113,4 @@ function targetFindings({ target, policy, mesh }: TargetInput, world: World): re
   const owned = ownedByController(object);
   const found = [...mesh.eligibility(context).findings, ...mesh.shadows(context), ...(owned ? [owned] : [])];
   return found.map((item) => ({ ...item, path, message: `${key.kind} ${key.name}: ${item.message}` }));
-}
-
-/** Sections that this policy shares with another one on some target, and who decides. */
-function conflicts(policy: CompiledPolicy, targets: readonly AimedTarget[], world: World): readonly Finding[] {
-  const precedenceOf = precedenceWith(policy, world);
-  const lost = new Map<string, Finding>();
-  for (const target of targets) {
-    const { key } = target;
-    for (const { policy: loser, section, winner } of precedenceOf(target).losers) {
-      if (loser !== policy && winner !== policy) continue;
-      const text =
-        loser === policy
-          ? {
-              message: `${key.kind} ${key.name} takes ${section} from ResiliencePolicy ${winner.name}, which comes first`,
-              fix: `remove ${section} from one of the two`,
-            }
-          : {
-              message: `${key.kind} ${key.name} takes ${section} from here and no longer from ResiliencePolicy ${loser.name}`,
-              fix: `remove ${section} from one of the two`,
-            };
-      const item = finding("FL307", `spec.${section}`, text);
-      lost.set(item.path + item.message, item);
-    }
-  }
-  return [...lost.values()];
 }
