@@ -17,6 +17,15 @@ writeFileSync(join(directory, "good.yaml"), GOOD);
 writeFileSync(join(directory, "bad.yaml"), BAD);
 const SUITE =
   "apiVersion: cli.fairlead.dev/v1alpha1\nkind: Test\ncases:\n- {name: a, object: bad.yaml, expect: {allowed: false}}\n";
+const RULE = `apiVersion: fairlead.dev/v1alpha1
+kind: AdmissionRule
+metadata: {name: named-ports}
+spec:
+  matchConstraints: {resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: ["*"], resources: [services]}]}
+  validations: [{expression: "object.spec.ports.all(port, has(port.name))"}]
+`;
+writeFileSync(join(directory, "rule.yaml"), RULE);
+writeFileSync(join(directory, "wrong-rule.yaml"), RULE.replace("spec.ports", "spec.prots"));
 writeFileSync(join(directory, "fairlead-test.yaml"), SUITE);
 writeFileSync(join(directory, "missed.yaml"), SUITE.replace("allowed: false", "allowed: true"));
 writeFileSync(join(directory, "broken.yaml"), `${GOOD}---\nkind: {\n`);
@@ -59,6 +68,8 @@ const REVIEW: Readonly<Record<string, readonly [args: readonly string[], code: n
   "Istio does not read it": [["review", "--mesh", "istio", "-f", "bad.yaml"], 0],
   "every test as expected": [["test", "."], 0],
   "a test that is not as expected": [["test", "fairlead-test.yaml", "missed.yaml"], 1],
+  "a rule that is explained": [["explain", "-f", "rule.yaml", "good.yaml"], 0],
+  "a rule that denies": [["review", "-f", "rule.yaml", "good.yaml"], 1],
   help: [["review", "--help"], 0],
   "help of all": [["--help"], 0],
 };
@@ -80,6 +91,11 @@ const USAGE: Readonly<Record<string, readonly [args: readonly string[], stderr: 
   "a suite that is none": [
     ["test", "good.yaml"],
     /^fairlead: good\.yaml:1: Found kind Service of v1, wanted kind Test/,
+  ],
+  "explain without a rule": [["explain", "-f", "good.yaml"], /^fairlead: Found no rule in the input/],
+  "a rule that does not compile": [
+    ["review", "-f", "wrong-rule.yaml", "good.yaml"],
+    /^fairlead: wrong-rule\.yaml:6: AdmissionRule named-ports: .*undefined field 'prots'.*\n \| object/,
   ],
   "test without a path": [["test"], /missing required argument 'path'/],
   "an unknown format": [["review", "-f", "good.yaml", "-o", "xml"], /table, json, junit, sarif/],
