@@ -8,7 +8,7 @@ import { resolvePrecedence } from "../intent/precedence.ts";
 import { groupOf, type KubernetesObject, recordsIn } from "../kubernetes.ts";
 import { companionKindOf, type CompanionKind, SERVICE_KIND, serviceOfCompanion } from "../names.ts";
 import { hasAllOf } from "../policy/in-line.ts";
-import { NOTHING_OWNED, type OwnedPlan } from "../policy/owned.ts";
+import { isPlanned, NOTHING_OWNED, type OwnedPlan } from "../policy/owned.ts";
 import { targetsOf } from "../policy/targets.ts";
 import { isGenerated } from "../routes/people.ts";
 import type { World } from "../world.ts";
@@ -31,17 +31,13 @@ export interface CompanionsInput {
  */
 export function planCompanions(input: CompanionsInput): OwnedPlan {
   const { policy, compiled, live, world } = input;
-  const { namespace = "default", deletionTimestamp, uid } = policy.metadata ?? {};
+  const { namespace = "default", uid = "" } = policy.metadata ?? {};
+  if (!isPlanned(policy, compiled, world)) return NOTHING_OWNED;
   const { mode } = modeOf(namespace, world);
-  // Audit touches nothing, and leaves what is there (docs/policy.md, Modes and scope).
-  if (!uid || mode === "audit" || world.defaults.excludedNamespaces.has(namespace)) return NOTHING_OWNED;
-  // What an unreadable policy had asked for stays until it says something else.
-  if (compiled === undefined && !deletionTimestamp) return NOTHING_OWNED;
-  if (compiled !== undefined && compiled.uid !== uid) return NOTHING_OWNED;
-  const ours = live.filter(isGenerated);
-  const plans = [...servicesOf(input, uid, ours)].sort().map((service) => {
+  const byService = Map.groupBy(live, ({ metadata }) => serviceOfCompanion(metadata?.name ?? ""));
+  const plans = [...servicesOf(input, uid)].sort().map((service) => {
     const wanted = mode === undefined ? NOTHING_WANTED : wantedBeside(service, namespace, world);
-    return planService({ ...input, uid }, { service, wanted, ours: ours.filter((it) => isOf(it, service)) });
+    return planService({ ...input, uid, live: byService.get(service) ?? [] }, service, wanted);
   });
   return {
     actions: plans.flatMap(({ actions }) => actions),
@@ -52,9 +48,11 @@ export function planCompanions(input: CompanionsInput): OwnedPlan {
 const NOTHING_WANTED: WantedCompanions = { wanted: [], findings: [], meshes: [] };
 
 /** Those that the policy is aimed at, and those of the objects that it owns. */
-function servicesOf({ compiled, world }: CompanionsInput, uid: string, ours: readonly KubernetesObject[]): Set<string> {
+function servicesOf({ compiled, live, world }: CompanionsInput, uid: string): Set<string> {
   const aimed = compiled === undefined ? [] : targetsOf(compiled, world).filter(({ kind }) => kind === SERVICE_KIND);
-  const owned = ours.filter(({ metadata }) => recordsIn(metadata?.ownerReferences).some((it) => it.uid === uid));
+  const owned = live.filter(
+    (object) => isGenerated(object) && recordsIn(object.metadata?.ownerReferences).some((it) => it.uid === uid),
+  );
   return new Set([
     ...aimed.map(({ key }) => key.name),
     ...owned.map(({ metadata }) => serviceOfCompanion(metadata?.name ?? "")),
@@ -68,17 +66,13 @@ function wantedBeside(name: string, namespace: string, world: World): WantedComp
   return companionsOf({ key, object }, resolvePrecedence(policies, key, object ?? {}), world);
 }
 
-interface ServicePlanInput {
-  readonly service: string;
-  readonly wanted: WantedCompanions;
-  /** Fairlead's companions of the Service. */
-  readonly ours: readonly KubernetesObject[];
-}
-
+/** `live`: those with the name that the companions of the Service have. */
 function planService(
   { compiled, live, serves, world, policy, uid }: CompanionsInput & { readonly uid: string },
-  { service, wanted: { wanted, findings, meshes }, ours }: ServicePlanInput,
+  service: string,
+  { wanted, findings, meshes }: WantedCompanions,
 ): OwnedPlan {
+  const ours = live.filter(isGenerated);
   const own = (owners: readonly CompiledPolicy[]): boolean => owners.some((owner) => owner.uid === uid);
   const namesakes = wanted.filter((it) => live.some((object) => isSame(object, it.object) && !isGenerated(object)));
   const unserved = wanted.filter(({ kind }) => !serves(kind));
@@ -100,10 +94,6 @@ function planService(
       ...unserved.filter(({ owners }) => own(owners)).map(notServed),
     ],
   };
-}
-
-function isOf({ metadata }: KubernetesObject, service: string): boolean {
-  return serviceOfCompanion(metadata?.name ?? "") === service;
 }
 
 function isSame(a: KubernetesObject, b: KubernetesObject): boolean {

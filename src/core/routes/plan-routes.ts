@@ -7,7 +7,7 @@ import { canonicalJson } from "../intent/revision.ts";
 import { groupOf, type KubernetesObject } from "../kubernetes.ts";
 import { GATEWAY_HTTP_ROUTE } from "../names.ts";
 import { hasAllOf } from "../policy/in-line.ts";
-import { isOwnedBy, NOTHING_OWNED, type OwnedPlan } from "../policy/owned.ts";
+import { isOwnedBy, isPlanned, NOTHING_OWNED, type OwnedPlan } from "../policy/owned.ts";
 import type { World } from "../world.ts";
 import { type GeneratedRoute, type GeneratedRoutes, generatedRoutes } from "./generate.ts";
 import { isGenerated } from "./people.ts";
@@ -30,13 +30,9 @@ const NO_ROUTES: GeneratedRoutes = Object.freeze({ desired: Object.freeze([]), f
  */
 export function planRoutes(input: RoutesInput): OwnedPlan {
   const { policy, compiled, live, world } = input;
-  const { namespace = "default", deletionTimestamp, uid } = policy.metadata ?? {};
+  if (!isPlanned(policy, compiled, world)) return NOTHING_OWNED;
+  const { namespace = "default", deletionTimestamp } = policy.metadata ?? {};
   const { mode } = modeOf(namespace, world);
-  // Audit touches nothing, and leaves what is there (docs/policy.md, Modes and scope).
-  if (!uid || mode === "audit" || world.defaults.excludedNamespaces.has(namespace)) return NOTHING_OWNED;
-  // What an unreadable policy had asked for stays until it says something else.
-  if (compiled === undefined && !deletionTimestamp) return NOTHING_OWNED;
-  if (compiled !== undefined && compiled.uid !== uid) return NOTHING_OWNED;
   const isWanted = compiled !== undefined && !deletionTimestamp && mode !== undefined;
   const { desired, findings } = isWanted ? generatedRoutes(compiled, world) : NO_ROUTES;
   if (live === undefined) {
