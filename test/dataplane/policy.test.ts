@@ -1,12 +1,15 @@
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
 import { FAIRLEAD_CRDS, startInProcess } from "../cluster/support.ts";
 import { applyObject } from "./api.ts";
 import { Mesh } from "./mesh.ts";
 import { NAMESPACE } from "./objects.ts";
 import { applyPolicy, deletePolicy, written } from "./policy.ts";
-import { between, expectToActAndGo } from "./scenario.ts";
+import { between, expectToActAndGo, share } from "./scenario.ts";
 import { Subject } from "./subject.ts";
+import { send, sendMany } from "./traffic.ts";
 import { Workloads } from "./workloads.ts";
+
+const MANY = 1_000;
 
 describe.skipIf(inject("mesh").state === "skipped")("what a policy makes the proxy of a client do", () => {
   let mesh: Mesh;
@@ -25,6 +28,10 @@ describe.skipIf(inject("mesh").state === "skipped")("what a policy makes the pro
 
   afterAll(async () => {
     await mesh?.stop();
+  });
+
+  beforeEach(() => {
+    for (const backend of user.backends) backend.reset();
   });
 
   test("a request is tried again as often as asked, and not on another code", async () => {
@@ -57,6 +64,24 @@ describe.skipIf(inject("mesh").state === "skipped")("what a policy makes the pro
       traffic: () => user.askWhileOneFails(),
       inForce: { 503: 3, 200: 37 },
       without: { 503: between(4, 36), 200: between(4, 36) },
+    });
+  });
+
+  test("a percentage of requests is aborted, and the others reach the Service", async () => {
+    await expectToActAndGo({
+      delivery: written(mesh, { faultInjection: { abort: { percent: 30, status: 418 } } }),
+      traffic: () => sendMany(MANY, user.request),
+      inForce: { 200: share(70, MANY), 418: share(30, MANY) },
+      without: { 200: MANY },
+    });
+  });
+
+  test("requests are delayed", async () => {
+    await expectToActAndGo({
+      delivery: written(mesh, { faultInjection: { delay: { percent: 100, duration: "2s" } } }),
+      traffic: async () => (await send(user.request)).elapsedMs,
+      inForce: between(1_990, 20_000),
+      without: between(0, 1_900),
     });
   });
 
