@@ -62,7 +62,7 @@ export const CUSTOM_KINDS: readonly CustomKind[] = [
     status: resiliencePolicyStatus,
     columns: [
       column("Targets", ".status.targets", "What the policy acts on."),
-      column("Mesh", ".spec.mesh", "The mesh that was asked for."),
+      column("Mesh", ".status.mesh", "The mesh whose settings the targets get."),
       column("Ready", condition("Ready"), "Whether every target has the current revision."),
       column("Revision", ".status.currentRevision", "The revision in force."),
       AGE,

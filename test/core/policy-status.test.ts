@@ -96,6 +96,7 @@ describe("policyStatus()", () => {
         reason,
         message,
       })),
+      mesh: "Linkerd",
       targets: "user-service",
       targetCount: 1,
       appliedCount: 1,
@@ -104,6 +105,15 @@ describe("policyStatus()", () => {
       updateRevision: REVISION,
       lastUpdateTime: NOW,
     });
+  });
+
+  test.each([
+    ["that of its namespace", {}, "Istio"],
+    ["what it asks for itself", { mesh: "Linkerd" }, "Linkerd"],
+  ])("mesh: %s", (_, asked, mesh) => {
+    const istio = namespace("enforce", { labels: { "istio-injection": "enabled" } });
+    const wanted = policy({ timeout: { request: "2s" }, ...asked });
+    expect(policyStatus(inputOf([istio, wanted, service()], { policy: wanted })).mesh).toBe(mesh);
   });
 
   test("a new spec is on its way: the old revision is in force until every target has left it", () => {

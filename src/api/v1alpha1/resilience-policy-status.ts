@@ -40,6 +40,11 @@ export const resiliencePolicyStatus = z
         .max(1024)
         .meta({ description: 'The targets in short, as kubectl prints them, such as "user-service".' }),
     ),
+    mesh: z.exactOptional(
+      z
+        .enum(["Linkerd", "Istio"])
+        .meta({ description: "The mesh whose settings the targets get: spec.mesh, else that of the namespace." }),
+    ),
     targetCount: count("How many targets the policy has, those beyond appliedToServices included."),
     appliedCount: count("How many of the targets have the current revision."),
     appliedToServices: z.exactOptional(

@@ -4,7 +4,8 @@ import { compareStrings, type Finding } from "../finding.ts";
 import type { FindingCode } from "../findings.ts";
 import { compilePolicy, type CompiledPolicy } from "../intent/policy.ts";
 import type { KubernetesObject } from "../kubernetes.ts";
-import { FAIRLEAD_GROUP, type Mode } from "../names.ts";
+import { meshOf, meshOfPolicy } from "../mesh/all.ts";
+import { FAIRLEAD_GROUP, type MeshName, type Mode } from "../names.ts";
 import type { TargetKey, World } from "../world.ts";
 import { recordedOn } from "./recorded.ts";
 import { type TargetFact, targetFacts } from "./target-facts.ts";
@@ -45,6 +46,8 @@ export interface PolicyFacts {
   readonly denial: string;
   /** As far as it can be read; undefined when its shape is wrong. */
   readonly readable: CompiledPolicy | undefined;
+  /** The mesh whose settings the targets get; undefined where the policy cannot be read. */
+  readonly mesh: MeshName | undefined;
   /** False where the labels of Services are not kept, so that what a selector matches cannot be told. */
   readonly targetsKnown: boolean;
   /** By name. */
@@ -93,6 +96,7 @@ export function factsOf(input: StatusInput): PolicyFacts {
     findings: verdict.findings.filter((item) => targetsKnown || item.code !== "FL302"),
     denial: verdict.message,
     readable,
+    mesh: readable && meshOfPolicy(readable.spec, meshOf(world.namespace(namespace), world.defaults)).name,
     targetsKnown,
     targets,
     failures: failuresOf(input, targets),

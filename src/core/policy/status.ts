@@ -62,6 +62,7 @@ function statusWithoutTime(input: StatusInput, before: ResiliencePolicyStatus): 
   return {
     ...(generation !== undefined && { observedGeneration: generation }),
     conditions,
+    ...(facts.mesh !== undefined && { mesh: facts.mesh }),
     ...targetFields(facts),
     ...revisionFields(facts, before),
   };

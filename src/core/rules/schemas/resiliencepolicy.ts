@@ -64,6 +64,7 @@ export const RESILIENCE_POLICY: Shape = {
       16,
     ],
     targets: "string:1024",
+    mesh: "string",
     targetCount: "int",
     appliedCount: "int",
     appliedToServices: [{ name: "string:253", revision: "string:63" }, 100],
