@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { Budget, lazyRecord } from "../../src/core/rules/cel/cel.ts";
-import { run } from "./running.ts";
+import { Budget, compile, lazyRecord } from "../../src/core/rules/cel/cel.ts";
+import { kubernetesLibraries } from "../../src/core/rules/library/all.ts";
+import { run, untyped } from "./running.ts";
 
 const OBJECT = {
   object: { a: { b: 1 }, l: [1, 2, 3], m: { x: 1, y: 2 }, s: "hello", t: true },
@@ -55,6 +56,35 @@ describe("the limit", () => {
     expect(error).toMatchObject({ message: SPENT, fatal: true });
     expect(cost).toBeGreaterThan(100_000);
     expect(run(text, OBJECT, new Budget(100_000)).cost).toBe(cost);
+  });
+
+  test.each([
+    ["patterns that are large to compile", "texts.all(t, t.matches('(x{0,30}){0,30}' + t) || true)"],
+    ["classes of Unicode", "texts.all(t, t.matches('[\\\\pL]' + t) || true)"],
+    ["patterns of find", "texts.all(t, t.find('(x{0,30}){0,30}' + t) == '' || true)"],
+    ["patterns of findAll", "texts.all(t, t.findAll('(x{0,30}){0,30}' + t, 1) == [] || true)"],
+    ["patterns that are refused", "texts.all(t, t.matches('(x{0,1000}){2}' + t) || true)"],
+    ["a list that is long to make", "lists.range(10000000000) == []"],
+    ["lists whose elements are compared", "many.distinct() == []"],
+    ["sets", "sets.intersects(many, many)"],
+    ["a cost below nothing", "[0, 1].exists(i, i == 0 ? [1].flatten(-9000000000) == [] : sets.intersects(many, many))"],
+  ])("ends %s before the work", (_, text) => {
+    const variables = { many: OBJECT.many, texts: OBJECT.many.map(String) };
+    const environment = { ...untyped(variables), libraries: kubernetesLibraries("1.36") };
+    const costs = [1, 2].map(() => {
+      const compilation = compile(text, environment);
+      if (!compilation.ok) throw new Error(compilation.problems[0]?.message);
+      const { error, cost } = compilation.program.run(variables, new Budget(100_000));
+      expect(error).toMatchObject({ message: SPENT, fatal: true });
+      return cost;
+    });
+    // The second time what was compiled is at hand.
+    expect(costs[1]).toBe(costs[0]);
+  });
+
+  test("a pattern that the expression writes out costs what Kubernetes counts, one that it builds more", () => {
+    const { cost } = run("object.s.matches('h.*o')", OBJECT);
+    expect(run("object.s.matches(p)", { ...OBJECT, p: "h.*o" }).cost).toBe(cost + 1 + 20 + 16 * 4);
   });
 
   test("is for all runs together", () => {

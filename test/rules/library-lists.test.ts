@@ -3,8 +3,6 @@ import { describe, expect, test } from "vitest";
 import { Duration, toElement, Uint, type Value } from "../../src/core/rules/cel/values.ts";
 import { call, costOf, shown } from "./library-call.ts";
 
-const SPENT = "error: operation cancelled: actual cost limit exceeded";
-
 /**
  * Expectations of k8s.io/apiserver v0.36.3, pkg/cel/library/lists.go, and google/cel-go v0.26.0, ext/lists_test.go and
  * ext/sets_test.go.
@@ -52,14 +50,12 @@ describe("lists", () => {
     ],
     ["lists.range", [4n], [0n, 1n, 2n, 3n]],
     ["lists.range", [0n], []],
-    ["lists.range", [10_000_000_000n], SPENT],
     ["first", [[1, 2]], 1n],
     ["last", [[1, 2]], 2n],
     ["last", [[]], "none"],
     ["reverse", [[5, 1, 2, 3]], [3n, 2n, 1n, 5n]],
     ["distinct", [["c", "a", "a", "b", "a", "b", "c", "c"]], ["c", "a", "b"]],
     ["distinct", [[1, toElement(1), new Uint(1n), "1"]], [1n, "1"]],
-    ["distinct", [Array.from({ length: 1_000 }, (_, at) => at)], SPENT],
     [
       "sets.contains",
       [
@@ -98,7 +94,6 @@ describe("lists", () => {
       ],
       true,
     ],
-    ["sets.intersects", [Array(2_000).fill(0), Array(2_000).fill(1)], SPENT],
   ])("%s %#", (name, args, expected) => {
     expect(shown(call(name, ...args))).toEqual(expected);
   });

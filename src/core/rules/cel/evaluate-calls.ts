@@ -61,10 +61,31 @@ export function compileCall(name: string, overloads: readonly Overload[], args: 
   };
 }
 
+/** The overload for a second argument that is this constant, or for one that the run makes: then compiling it costs as well. */
+export function withPrepared(overload: Overload, constant: Value | undefined): Overload {
+  const { prepared, cost } = overload;
+  if (prepared === undefined) {
+    return overload;
+  }
+  if (typeof constant !== "string") {
+    return { ...overload, cost: (args) => (cost?.(args) ?? 0) + prepared.cost(args[1] ?? null) };
+  }
+  let call: ReturnType<typeof prepared.call> | undefined;
+  return {
+    ...overload,
+    call: (first = null, _second, ...others) => {
+      // Not before the first call, as an expression may never come to it and a bad pattern be no error.
+      call ??= prepared.call(constant);
+      return call(first, ...others);
+    },
+  };
+}
+
 /** The result, and what it costs beyond the one unit of every call. */
 function charged(frame: Frame, { call, cost }: Overload, values: readonly Value[]): Value {
   if (cost !== undefined) {
-    frame.budget.charge(cost(values));
+    // What an argument out of range makes negative must not give units back; the one of the call itself may.
+    frame.budget.charge(Math.max(-1, cost(values)));
   }
   return call(...values);
 }

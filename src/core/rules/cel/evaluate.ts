@@ -3,7 +3,7 @@ import type { Checked } from "./check.ts";
 import type { Environment, Names } from "./environment.ts";
 import { namesOf } from "./environment.ts";
 import { canBeKey, compileIndex, compileSelect } from "./evaluate-access.ts";
-import { compileBinary, compileCall, compileOr, compileUnary, membership } from "./evaluate-calls.ts";
+import { compileBinary, compileCall, compileOr, compileUnary, membership, withPrepared } from "./evaluate-calls.ts";
 import { compileList, compileMap } from "./evaluate-literals.ts";
 import { collect, existsOne, fold, insert, quantifier, shapeOf, type FoldParts, type Shape } from "./evaluate-fold.ts";
 import { bindLocal, findLocal, type Run, type Scope } from "./evaluate-frame.ts";
@@ -185,7 +185,12 @@ export class Compiler {
     if ((name === "or" || name === "orValue") && first !== undefined && second !== undefined) {
       return compileOr(name, first, second);
     }
-    const run = compileCall(name, fitting, args);
+    const constant = second && this.#constants.get(second)?.value;
+    const run = compileCall(
+      name,
+      fitting.map((overload) => withPrepared(overload, constant)),
+      args,
+    );
     return FOLDED.has(name) && args.length === 1 ? this.#folded(run, args, call.at) : run;
   }
 

@@ -19,6 +19,16 @@ export interface Overload {
    * for. As Kubernetes' CostEstimator counts at run time, more where that is less than the work.
    */
   readonly cost?: (args: readonly Value[]) => number;
+  /** Where the second argument is compiled first, such as a pattern. */
+  readonly prepared?: Prepared;
+}
+
+/** A function that compiles its second argument: once and for free if the expression writes it out, else before each call. */
+export interface Prepared {
+  /** Units of compiling, the same whether or not a compiled one is at hand. */
+  readonly cost: (argument: Value) => number;
+  /** Compiles, and gives the call of the other arguments. Throws a CelError. */
+  readonly call: (argument: Value) => (...others: readonly Value[]) => Value;
 }
 
 export interface FunctionDeclaration {

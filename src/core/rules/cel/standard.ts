@@ -1,4 +1,4 @@
-import { matches } from "../library/regex.ts";
+import { MATCHES as SEARCH } from "../library/regex.ts";
 import type { FunctionDeclaration, Library, Overload } from "./library.ts";
 import { toBool, toBytes, toDouble, toDuration, toInt, toText, toTimestamp, toUint } from "./conversions.ts";
 import { STANDARD_MACROS } from "./macros.ts";
@@ -157,7 +157,8 @@ function stringTest(name: string, id: string, test: (text: string, part: string)
 const MATCHES: Omit<Overload, "id" | "member"> = {
   parameters: [STRING, STRING],
   result: BOOL,
-  call: (text, regex) => matches(text as string, regex as string),
+  call: (text, regex) => SEARCH.call(text as string, regex as string),
+  prepared: SEARCH.prepared,
   cost: ([text, regex]) => matchCost(text, regex) - 1,
 };
 

@@ -1,4 +1,4 @@
-import type { FunctionDeclaration, Overload } from "../cel/library.ts";
+import type { FunctionDeclaration, Overload, Prepared } from "../cel/library.ts";
 import type { Type } from "../cel/types.ts";
 import { isCelMap, isList, isRecord, type Value } from "../cel/values.ts";
 import { runeCount } from "./runes.ts";
@@ -26,6 +26,7 @@ interface Definition {
   readonly result: Type;
   readonly call: (...args: never[]) => Value;
   readonly cost?: Cost;
+  readonly prepared?: Prepared;
 }
 
 /** All units of a call, as CallCost of apiserver/pkg/cel/library/cost.go or a tracker of cel-go's ext gives them. */
@@ -42,10 +43,10 @@ export function plain(definition: Definition): Overload {
 }
 
 function overload(definition: Definition, member: boolean): Overload {
-  const { id, parameters, checked = parameters, result, cost } = definition;
+  const { id, parameters, checked = parameters, result, cost, prepared } = definition;
   // The caller has matched the arguments with `parameters`.
   const call = definition.call as unknown as Overload["call"];
-  const form = { id, member, parameters, checked, result, call };
+  const form = { id, member, parameters, checked, result, call, ...(prepared && { prepared }) };
   // Kubernetes' number stands for the whole call, one unit of which the evaluator counts anyway.
   return cost === undefined ? form : { ...form, cost: (args) => cost(args) - 1 };
 }

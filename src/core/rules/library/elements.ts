@@ -1,16 +1,7 @@
-import { BUDGET_SPENT } from "../cel/budget.ts";
 import { equal } from "../cel/standard-compare.ts";
 import { CelError, fromJson, type Value } from "../cel/values.ts";
 
 export type List = readonly unknown[];
-
-/** Units that Kubernetes grants one expression (PerCallLimit of apiserver/pkg/apis/cel/config.go). */
-const CALL_LIMIT = 1_000_000;
-
-/** Ends the run before work that no budget pays for, as costs are charged after a call. */
-export function chargeable(units: number): void {
-  if (units > CALL_LIMIT) throw new CelError(BUDGET_SPENT, true);
-}
 
 /** Equality where an error, such as that of two things that cannot be compared, means no. */
 export function isSame(a: Value, b: Value): boolean {

@@ -5,7 +5,7 @@ import { typeName } from "../cel/standard-types.ts";
 import type { Type } from "../cel/types.ts";
 import { CelError, elementsOf, fromJson, isList, Optional, type Value } from "../cel/values.ts";
 import { DYN, declare, INT, LIST_COST, listOf, method, plain, sizeOf, TRAVERSAL_FACTOR } from "./define.ts";
-import { chargeable, isSame, type List } from "./elements.ts";
+import { isSame, type List } from "./elements.ts";
 import { COMPARABLE, isComparable, orderOf } from "./lists.ts";
 
 const T: Type = { kind: "parameter", name: "T" };
@@ -146,12 +146,10 @@ function flatten(list: List, depth = 1n): List {
 
 function range(count: bigint): List {
   if (count <= 0n) return [];
-  chargeable(Number(count));
   return Array.from({ length: Number(count) }, (_, index) => BigInt(index));
 }
 
 function distinct(list: List): List {
-  chargeable(2 * list.length * list.length);
   const found: { readonly element: unknown; readonly value: Value }[] = [];
   for (const element of list) {
     const value = fromJson(element);
@@ -168,7 +166,6 @@ function sortBy(list: List, keys: List): List {
         `${list.length} and ${keys.length} elements respectively`,
     );
   }
-  chargeable(2 * list.length * list.length);
   const values = [...elementsOf(keys)];
   const [first] = values;
   if (first === undefined) return list;

@@ -1,6 +1,6 @@
 import type { Library } from "../cel/library.ts";
 import { BOOL, type Cost, declare, listOf, plain, sizeOf } from "./define.ts";
-import { chargeable, includes, type List } from "./elements.ts";
+import { includes, type List } from "./elements.ts";
 
 const T = listOf({ kind: "parameter", name: "T" });
 
@@ -23,11 +23,9 @@ function pair(name: string, times: number) {
 }
 
 function contains(list: List, part: List): boolean {
-  chargeable(list.length * part.length);
   return part.every((element) => includes(list, element));
 }
 
 function intersects(a: List, b: List): boolean {
-  chargeable(a.length * b.length);
   return a.some((element) => includes(b, element));
 }
