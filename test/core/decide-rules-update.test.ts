@@ -91,7 +91,55 @@ describe("a violation that was there before", () => {
     const annotated = service({ "timeout.linkerd.io/request": "45s" });
     const labelled = service({ "timeout.linkerd.io/request": "45s" }, { a: "b" });
     expect(codes([TIMEOUT], labelled, { oldObject: annotated })).toEqual(["FL725"]);
-    expect(codes([TIMEOUT], service(), { oldObject: annotated })).toEqual(["FL725"]);
+    expect(codes([TIMEOUT], service(), { oldObject: annotated })).toEqual(["FL720"]);
+  });
+
+  describe("is touched by a write that changes what the expression reads, whatever the message says", () => {
+    const claiming = (...externalIPs: string[]): KubernetesObject => ({
+      ...service(undefined, { a: `${externalIPs.length}` }),
+      spec: { externalIPs, ports: [{ port: 8080 }] },
+    });
+    const message = "external addresses belong to nobody";
+
+    test.each<readonly [what: string, expression: string, variables: Readonly<Record<string, string>>]>([
+      ["a field", "!has(object.spec.externalIPs) || object.spec.externalIPs == []", {}],
+      ["an optional field", "object.spec.?externalIPs.orValue([]).size() == 0", {}],
+      ["a field taken as it comes", "dyn(object).spec.externalIPs.size() == 0", {}],
+      ["a variable", "variables.claimed.size() == 0", { claimed: "object.spec.?externalIPs.orValue([])" }],
+      ["the whole object", "!has(object.spec.externalIPs) || size(object) == 0", {}],
+    ])("%s", (_what, expression, variables) => {
+      const one = rule({ variables, validations: [{ expression, message }] });
+      const added = claiming("192.0.2.1", "192.0.2.2");
+      expect(codes([one], added, { oldObject: claiming("192.0.2.1") })).toEqual(["FL720"]);
+    });
+
+    test("and by no other", () => {
+      const expressions = [
+        "!has(object.spec.externalIPs) || object.spec.externalIPs == []",
+        "dyn(object).spec.externalIPs.size() == 0",
+        "variables.claimed.size() == 0",
+        "has(object.metadata.labels) && !has(object.metadata.labels.a)",
+      ];
+      const one = rule({
+        variables: { claimed: "object.spec.?externalIPs.orValue([])" },
+        validations: expressions,
+      });
+      const before = claiming("192.0.2.1");
+      const labelled = { ...before, metadata: { ...before.metadata, labels: { a: "other", b: "c" } } };
+      expect(codes([one], labelled, { oldObject: before })).toEqual(expressions.map(() => "FL725"));
+    });
+
+    test("nor is the violation of one validation that of another with the same message", () => {
+      const one = rule({
+        validations: [
+          { expression: "object.spec.type != 'NodePort'", message },
+          { expression: "object.spec.sessionAffinity != 'ClientIP'", message },
+        ],
+      });
+      const before = { ...service(), spec: { type: "NodePort", sessionAffinity: "None" } };
+      const after = { ...service(), spec: { type: "NodePort", sessionAffinity: "ClientIP" } };
+      expect(codes([one], after, { oldObject: before })).toEqual(["FL720", "FL725"]);
+    });
   });
 });
 
@@ -228,9 +276,11 @@ describe("a write of a policy is judged by its effect on its targets", () => {
     const world = ruledWorld([ENFORCE, service()], { rules: [TIMEOUT, RETRIES] });
     expect(judgedBy(world, MANY).message).toBe(
       [
-        "ResiliencePolicy iam/user-service cannot be accepted, 1 problem:",
+        "ResiliencePolicy iam/user-service cannot be accepted, 2 problems:",
         "- spec.targetRefs[0]: Service iam/user-service: rule retries: failed expression: !has(effective.retry) || effective.retry.maxAttempts <= 3; found effective.retry.maxAttempts = 5 (FL727)",
         "  fix: see kubectl get admissionrule retries -o yaml for what is wanted",
+        "- spec.targetRefs[0]: Service iam/user-service: rule timeout-bounded: a request timeout of at most 30s is wanted; found effective.timeout.request = 40s (FL727)",
+        "  fix: set timeout.request in a ResiliencePolicy",
       ].join("\n"),
     );
     expect(
@@ -239,9 +289,11 @@ describe("a write of a policy is judged by its effect on its targets", () => {
   });
 
   test("only for what is not so today", () => {
-    expect(codes([TIMEOUT], FORTY, { world: [service()] })).toEqual([]);
-    const fifty = policy({ timeout: { request: "50s" } });
-    expect(codes([TIMEOUT], FORTY, { world: [service(), fifty], oldObject: fifty })).toEqual([]);
+    const more = policy({ timeout: { request: "40s" }, retry: { maxAttempts: 2, statusCodes: ["5xx"] } });
+    expect(codes([TIMEOUT], more, { world: [service(), FORTY], oldObject: FORTY })).toEqual([]);
+    const sixty = policy({ timeout: { request: "60s" } });
+    expect(codes([TIMEOUT], sixty, { world: [service(), FORTY], oldObject: FORTY })).toEqual(["FL727"]);
+    expect(codes([TIMEOUT], FORTY, { world: [service()] })).toEqual(["FL727"]);
     expect(codes([TIMEOUT], FORTY, { world: [service(), TWO], oldObject: TWO })).toEqual(["FL727"]);
   });
 

@@ -9,12 +9,12 @@ import { type AimedTarget, targetsOf, targetText } from "../policy/targets.ts";
 import { worldWithPolicy } from "../policy/world-with-policy.ts";
 import type { World } from "../world.ts";
 import { exceptionFor } from "./exceptions.ts";
-import { type Judged, standing } from "./judge.ts";
+import { type Judged, standing, wasThere } from "./judge.ts";
 import { KUBERNETES_LIMITS } from "./limits.ts";
 import type { Resource } from "./match.ts";
 import { readsOf } from "./reads.ts";
 import type { CompiledRule } from "./rule.ts";
-import { type RuleRun, runRule } from "./run.ts";
+import { type RuleRun, runRule, type Violation } from "./run.ts";
 import { activationFor, attributesOf, type Subject } from "./activation.ts";
 
 export interface EffectOptions {
@@ -51,7 +51,7 @@ export function judgeEffect(subject: Subject, { rulesOf, spent }: EffectOptions)
       if (run.violations.length === 0 && run.errors.length === 0) continue;
       const before = runRule(rule, now, { limits, spent: used });
       used += before.cost;
-      const introduced = withoutThoseOf(run, before);
+      const introduced = withoutThoseOf(run, before, wasThere(then, { run: before, activation: now }));
       if (introduced === undefined || exceptionFor(rule, then.subject) !== undefined) continue;
       results.push(standing(introduced, { isTolerated: () => false, about: aboutTarget(target) }));
     }
@@ -111,9 +111,12 @@ function writeOf(
   return { request: { ...before, object, attributes: asked }, object, oldObject: live, world };
 }
 
-function withoutThoseOf(run: RuleRun, before: RuleRun): RuleRun | undefined {
-  const known = new Set(before.violations.map(({ message }) => message));
-  const violations = run.violations.filter(({ message }) => !known.has(message));
+function withoutThoseOf(
+  run: RuleRun,
+  before: RuleRun,
+  wasThereBefore: (violation: Violation) => boolean,
+): RuleRun | undefined {
+  const violations = run.violations.filter((violation) => !wasThereBefore(violation));
   const errors = run.errors.filter((error) => !before.errors.includes(error));
   const isNew = violations.length > 0 || errors.length > 0;
   return isNew ? { ...run, violations, errors, annotations: [], cost: run.cost + before.cost } : undefined;

@@ -6,6 +6,7 @@ import { toText } from "./cel/conversions.ts";
 import { Timestamp } from "./cel/values.ts";
 import { exceptionFor } from "./exceptions.ts";
 import { EXCEPTION_WARNING_MS, KUBERNETES_LIMITS } from "./limits.ts";
+import { readsSame } from "./reads.ts";
 import type { CompiledException, CompiledRule } from "./rule.ts";
 import { type RuleBudget, type RuleRun, runRule, type Violation } from "./run.ts";
 import { type Activation, activationFor, type Subject } from "./activation.ts";
@@ -46,9 +47,24 @@ function judgeRule(rule: CompiledRule, activation: Activation, budget: RuleBudge
   if (exception !== undefined) return excepted(run, exception, subject.request.nowMs);
   const spent = budget.spent + run.cost;
   const before = runBefore(run, subject, { ...budget, spent });
-  return standing(before === undefined ? run : { ...run, cost: run.cost + before.cost }, {
-    isTolerated: ({ message }) => before?.violations.some((old) => old.message === message) ?? false,
-  });
+  if (before === undefined) return standing(run, { isTolerated: () => false });
+  return standing({ ...run, cost: run.cost + before.run.cost }, { isTolerated: wasThere(activation, before) });
+}
+
+/** A rule on a subject, with what it has read. */
+export interface Earlier {
+  readonly run: RuleRun;
+  readonly activation: Activation;
+}
+
+/**
+ * Whether a violation is one of those that were there before: what the same expression reads is what it read then. A
+ * message proves nothing, as most are the same whatever the value.
+ */
+export function wasThere({ inputs }: Activation, { run, activation }: Earlier): (violation: Violation) => boolean {
+  return ({ validation }) =>
+    run.violations.some((old) => old.validation === validation) &&
+    readsSame(validation.program, inputs, activation.inputs);
 }
 
 function untouched(run: RuleRun): Judged {
@@ -83,12 +99,12 @@ function endsSoon({ name }: CompiledRule, exception: CompiledException): Finding
 }
 
 /** What the rule says of the object as it was, in the world of today; undefined where that changes nothing. */
-function runBefore({ rule, violations }: RuleRun, subject: Subject, budget: RuleBudget): RuleRun | undefined {
+function runBefore({ rule, violations }: RuleRun, subject: Subject, budget: RuleBudget): Earlier | undefined {
   const { oldObject } = subject;
   const isAsked = rule.existingViolations === "Allow" && rule.actions.has("Deny") && violations.length > 0;
-  return oldObject !== undefined && isAsked
-    ? runRule(rule, activationFor(asItWas(subject, oldObject)), budget)
-    : undefined;
+  if (oldObject === undefined || !isAsked) return undefined;
+  const activation = activationFor(asItWas(subject, oldObject));
+  return { run: runRule(rule, activation, budget), activation };
 }
 
 function asItWas(subject: Subject, oldObject: KubernetesObject): Subject {

@@ -2,6 +2,7 @@ import { cut, quote } from "../text.ts";
 import type { Expression } from "./cel/ast.ts";
 import type { Program } from "./cel/cel.ts";
 import { formatDouble, toText } from "./cel/conversions.ts";
+import { equal } from "./cel/standard-compare.ts";
 import {
   CelError,
   Duration,
@@ -19,7 +20,11 @@ import { READ_VALUES_MAX } from "./limits.ts";
 export interface Read {
   readonly root: string;
   readonly steps: readonly (string | number)[];
+  /** Whether it is there is all that is asked. */
+  readonly tested?: true;
 }
+
+type Inputs = Readonly<Record<string, unknown>>;
 
 /** The variables of a rule; other names are functions and namespaces of the library. */
 const ROOTS: ReadonlySet<string> = new Set([
@@ -41,7 +46,10 @@ export function readsOf(program: Program): readonly Read[] {
   let reads = known.get(program);
   if (reads === undefined) {
     const found = new Map<string, Read>();
-    collect(program.expression, new Set(), (read) => found.set(readText(read), read));
+    collect(program.expression, new Set(), (read) => {
+      const text = readText(read);
+      if (!read.tested || !found.has(text)) found.set(text, read);
+    });
     known.set(program, (reads = [...found.values()]));
   }
   return reads;
@@ -87,7 +95,15 @@ function collect(node: Expression, bound: ReadonlySet<string>, tell: (read: Read
 /** Fields, and elements by a key that is written out, of a variable. */
 function pathOf(node: Expression): Read | undefined {
   if (node.kind === "identifier") return { root: node.name, steps: [] };
-  if (node.kind === "select") return longer(pathOf(node.operand), node.field);
+  if (node.kind === "select") {
+    const path = longer(pathOf(node.operand), node.field);
+    return path && node.test ? { ...path, tested: true } : path;
+  }
+  // dyn(object) is the object.
+  if (node.kind === "call" && node.name === "dyn" && node.target === undefined) {
+    const [value, ...more] = node.arguments;
+    return value !== undefined && more.length === 0 ? pathOf(value) : undefined;
+  }
   if (node.kind !== "index" || node.index.kind !== "literal") return undefined;
   const { value } = node.index;
   if (typeof value === "bigint") return longer(pathOf(node.operand), Number(value));
@@ -112,7 +128,7 @@ function stepText(step: string | number): string {
  * What a failed expression has read, as messages show it: `effective.timeout.request = 45s`. The whole object is no
  * answer, and a path that another one continues says nothing more.
  */
-export function valuesRead(program: Program, inputs: Readonly<Record<string, unknown>>): readonly string[] {
+export function valuesRead(program: Program, inputs: Inputs): readonly string[] {
   const reads = readsOf(program).filter((read) => read.steps.length > 0);
   return reads
     .filter((read) => !reads.some((other) => continues(other, read)))
@@ -140,15 +156,39 @@ function continues(longer: Read, shorter: Read): boolean {
 }
 
 /** Undefined where it cannot be computed. */
-function valueAt({ root, steps }: Read, inputs: Readonly<Record<string, unknown>>): string | undefined {
-  try {
-    let value: Value | undefined = fromJson(inputs[root]);
-    for (const step of steps) value = value === undefined ? undefined : memberOf(value, step);
+function valueAt(read: Read, inputs: Inputs): string | undefined {
+  return attempt(() => {
+    const value = valueOf(read, inputs);
     return value === undefined ? "is not set" : `= ${shown(value)}`;
+  });
+}
+
+/** Undefined where it is not set. Throws a CelError where it cannot be computed. */
+function valueOf({ root, steps }: Read, inputs: Inputs): Value | undefined {
+  let value: Value | undefined = fromJson(inputs[root]);
+  for (const step of steps) value = value === undefined ? undefined : memberOf(value, step);
+  return value;
+}
+
+function attempt<T>(compute: () => T): T | undefined {
+  try {
+    return compute();
   } catch (error) {
     if (error instanceof CelError) return undefined;
     throw error;
   }
+}
+
+/** Whether all that an expression reads has the same value in both; not where that cannot be told. */
+export function readsSame(program: Program, one: Inputs, other: Inputs): boolean {
+  return readsOf(program).every(
+    (read) => attempt(() => isSame(read, valueOf(read, one), valueOf(read, other))) ?? false,
+  );
+}
+
+function isSame({ tested }: Read, one: Value | undefined, other: Value | undefined): boolean {
+  if (tested || one === undefined || other === undefined) return (one === undefined) === (other === undefined);
+  return equal(one, other);
 }
 
 function memberOf(value: Value, step: string | number): Value | undefined {

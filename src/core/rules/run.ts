@@ -8,6 +8,7 @@ import type { Activation } from "./activation.ts";
 
 /** One validation that is not true. */
 export interface Violation {
+  readonly validation: CompiledValidation;
   /** As the author words it; one line. */
   readonly message: string;
   /** The field of the object that it is about; empty where it is no single one. */
@@ -107,7 +108,8 @@ function violation(validation: CompiledValidation, { inputs, subject }: Activati
   const message = messageOf(validation, validation.messageExpression?.run(inputs, budget));
   // Who may write a Secret may not be allowed to read it.
   const isSecret = subject.request.kind.kind === "Secret";
-  return { message, path: fieldRead(program), values: isSecret ? NOTHING : valuesRead(program, inputs), reason, fix };
+  const values = isSecret ? NOTHING : valuesRead(program, inputs);
+  return { validation, message, path: fieldRead(program), values, reason, fix };
 }
 
 /** As the API server: what a messageExpression cannot say in one line that is not blank, the message says. */
