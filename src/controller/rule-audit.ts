@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { auditObject } from "../core/audit/audit-object.ts";
 import { Collected } from "../core/audit/collected.ts";
-import { planReport } from "../core/audit/report.ts";
+import { isOurReport, planReport, REPORT_NAME } from "../core/audit/report.ts";
 import { auditedResources, resourceText } from "../core/audit/resources.ts";
 import { modeOf } from "../core/admission/mode.ts";
 import type { ApplyAction, DeleteAction } from "../core/action.ts";
@@ -260,6 +260,9 @@ export class RuleAudit implements Work {
     const found = await source.report(namespace);
     const nowSeconds = Math.floor(this.#clock.now() / 1_000);
     const action = planReport({ namespace, results, totals, found, nowSeconds });
+    if (found !== undefined && !isOurReport(found)) {
+      log.warn({ namespace, name: REPORT_NAME }, "a report of this name is not Fairlead's, so none is written");
+    }
     state.setReported(namespace, results.length > 0);
     if (action === undefined) return;
     await writer.execute(action);

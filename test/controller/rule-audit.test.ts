@@ -260,6 +260,12 @@ describe("kinds that nobody watches", () => {
   });
 });
 
+test("a report of the same name that somebody else keeps stays what it is", async () => {
+  stage.reports.set("iam", { apiVersion: "openreports.io/v1alpha1", kind: "Report", metadata: { name: "fairlead" } });
+  await stage.after(1_000);
+  expect([stage.writes, stage.warnings.length, stage.violations.length]).toEqual([[], 1, 1]);
+});
+
 test("without the CRD of reports only numbers are kept", async () => {
   stage.reportsServed = false;
   await stage.after(1_000);

@@ -104,6 +104,7 @@ describe("a report that is stored", () => {
   test("stays when it is another tool's", () => {
     const foreign = { ...found, metadata: { ...found.metadata, labels: {} } };
     expect(plan({ found: foreign })).toBeUndefined();
+    expect(plan({ found: foreign, results: [missing] })).toBeUndefined();
   });
 });
 

@@ -34,8 +34,8 @@ export function planReport(input: ReportInput): ApplyAction | DeleteAction | und
   const { namespace, results, totals, found, nowSeconds } = input;
   const { uid = "", resourceVersion = "" } = found?.metadata ?? {};
   const ref = { ...REPORTS, namespace, name: REPORT_NAME };
-  if (results.length === 0)
-    return found && isOurReport(found) ? { kind: "delete", ref, uid, resourceVersion } : undefined;
+  if (found !== undefined && !isOurReport(found)) return undefined;
+  if (results.length === 0) return found && { kind: "delete", ref, uid, resourceVersion };
   const since = timesOf(found);
   const content = {
     source: SOURCE,
@@ -48,13 +48,7 @@ export function planReport(input: ReportInput): ApplyAction | DeleteAction | und
       .map(toResult)
       .map((item) => ({ ...item, timestamp: since.get(identityOf(item)) ?? { seconds: nowSeconds, nanos: 0 } })),
   };
-  if (
-    found !== undefined &&
-    isOurReport(found) &&
-    canonicalJson(contentOf(found, content)) === canonicalJson(content)
-  ) {
-    return undefined;
-  }
+  if (found !== undefined && canonicalJson(contentOf(found, content)) === canonicalJson(content)) return undefined;
   const object = {
     apiVersion: API_VERSION,
     kind: "Report",
@@ -64,7 +58,7 @@ export function planReport(input: ReportInput): ApplyAction | DeleteAction | und
   return { kind: "apply", ref, service: "", object, resourceVersion: found?.metadata?.resourceVersion };
 }
 
-/** A report of this name that somebody else keeps is not ours to delete; to write it would be a conflict. */
+/** A report of this name that somebody else keeps is not ours to write or to delete. */
 export function isOurReport(report: KubernetesObject): boolean {
   return report.metadata?.name === REPORT_NAME && labelsOf(report)[MANAGED_BY_LABEL] === MANAGED_BY;
 }
