@@ -112,6 +112,15 @@ describe("what the API server asks about", () => {
       ruleWebhooks(found, NEVER)[0]?.matchConditions?.map((condition) => condition.name);
     expect(names([deployments])).toEqual(["not-being-deleted"]);
     expect(names([services])).toEqual(["not-being-deleted", "policy-spec-changes"]);
+    // A rule that names policies may be about their labels.
+    const policies = rule({ resourceRules: [resources("fairlead.dev", ["resiliencepolicies"])] });
+    const anything = rule({ resourceRules: [resources("fairlead.dev", ["*"])] });
+    for (const each of [policies, anything]) expect(names([services, each])).toEqual(["not-being-deleted"]);
+    const exceptions = rule({ resourceRules: [resources("fairlead.dev", ["ruleexceptions"])] });
+    const [entry] = ruleWebhooks([services, exceptions], NEVER);
+    expect(entry?.matchConditions?.[1]?.expression).toMatch(
+      /^request\.resource\.group != "fairlead\.dev" \|\| request\.resource\.resource != "resiliencepolicies" /,
+    );
   });
 });
 

@@ -15,13 +15,13 @@ export type RuleWebhook = Omit<Webhook, "clientConfig">;
 
 /** With the webhook dead an object that is being deleted can still lose its finalizers; Fairlead lets it pass anyway. */
 const NOT_BEING_DELETED = "!(has(object.metadata) && has(object.metadata.deletionTimestamp))";
-/** As {@link NOT_BEING_DELETED} for the finalizers of a policy: only its spec has an effect. No part of it can fail. */
-const POLICY_SPEC_CHANGES =
-  `request.resource.group != "${FAIRLEAD_GROUP}" || request.operation == "CREATE" || !has(object.spec) || ` +
-  "!has(oldObject.spec) || object.spec != oldObject.spec";
-
 const POLICIES = { group: FAIRLEAD_GROUP, resource: "resiliencepolicies" } as const;
 const POLICY_RULE = { apiGroups: [POLICIES.group], apiVersions: ["v1alpha1"], resources: [POLICIES.resource] } as const;
+
+/** As {@link NOT_BEING_DELETED} for the finalizers of a policy: only its spec has an effect. No part of it can fail. */
+const POLICY_SPEC_CHANGES =
+  `request.resource.group != "${POLICIES.group}" || request.resource.resource != "${POLICIES.resource}" || ` +
+  'request.operation == "CREATE" || !has(object.spec) || !has(oldObject.spec) || object.spec != oldObject.spec';
 
 /**
  * What the API server has to ask about so that these rules hold, and no more: an entry for each failure policy that
@@ -35,6 +35,8 @@ export function ruleWebhooks(rules: readonly CompiledRule[], never: Iterable<str
     const sent = mergedRules(matched);
     if (sent.length === 0) return [];
     const asksPolicies = sent.some((each) => names(each, POLICIES));
+    // A rule that names policies itself judges their labels as well, not only what they do.
+    const onlyByEffect = !matched.some(({ resourceRules }) => resourceRules.some((each) => names(each, POLICIES)));
     return [
       {
         name,
@@ -46,7 +48,7 @@ export function ruleWebhooks(rules: readonly CompiledRule[], never: Iterable<str
         objectSelector: asksPolicies ? {} : selectorOf(shared(matched, "objectSelector")),
         matchConditions: [
           { name: "not-being-deleted", expression: NOT_BEING_DELETED },
-          ...(asksPolicies ? [{ name: "policy-spec-changes", expression: POLICY_SPEC_CHANGES }] : []),
+          ...(asksPolicies && onlyByEffect ? [{ name: "policy-spec-changes", expression: POLICY_SPEC_CHANGES }] : []),
         ],
         failurePolicy,
         matchPolicy: "Equivalent",
