@@ -327,6 +327,16 @@ describe("a write of a policy is judged by its effect on its targets", () => {
     expect(codes([allowing], MANY, { world: [service()] })).toEqual(["FL727"]);
   });
 
+  test("and by the failure policy where a rule cannot be evaluated on a target, also not today", () => {
+    const broken = { validations: ["object.spec.nothing == (has(effective.retry) ? 1 : 2)"] };
+    expect(codes([rule(broken)], MANY, { world: [service()] })).toEqual(["FL723"]);
+    const ignored = ruledWorld([ENFORCE, service()], { rules: [rule({ ...broken, failurePolicy: "Ignore" })] });
+    expect(judgedBy(ignored, MANY, { phase: "rules-ignore" })).toMatchObject({
+      allowed: true,
+      findings: [{ code: "FL724" }],
+    });
+  });
+
   test("not by rules that read nothing of the effect, and not where it does not compile", () => {
     const byType = rule({ validations: ["object.spec.type == 'ClusterIP'"] });
     expect(codes([byType], MANY, { world: [service()] })).toEqual([]);

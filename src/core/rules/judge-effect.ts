@@ -46,8 +46,10 @@ export function judgeEffect(subject: Subject, { rulesOf, spent }: EffectOptions)
     const now = activationFor(writeOf(target, object, { subject, world: subject.world }));
     for (const rule of rules) {
       if (used >= limits.request) return results;
-      const run = runRule(rule, then, { limits, spent: used });
-      used += run.cost;
+      const found = runRule(rule, then, { limits, spent: used });
+      used += found.cost;
+      // What ends with the budget of the request is beyond it, and no error of the rule.
+      const run = used >= limits.request ? { ...found, errors: [] } : found;
       if (run.violations.length === 0 && run.errors.length === 0) continue;
       const before = runRule(rule, now, { limits, spent: used });
       used += before.cost;
@@ -111,15 +113,15 @@ function writeOf(
   return { request: { ...before, object, attributes: asked }, object, oldObject: live, world };
 }
 
+/** What a run says that was not so before. An error tells nothing of today either, so it stands. */
 function withoutThoseOf(
   run: RuleRun,
   before: RuleRun,
   wasThereBefore: (violation: Violation) => boolean,
 ): RuleRun | undefined {
   const violations = run.violations.filter((violation) => !wasThereBefore(violation));
-  const errors = run.errors.filter((error) => !before.errors.includes(error));
-  const isNew = violations.length > 0 || errors.length > 0;
-  return isNew ? { ...run, violations, errors, annotations: [], cost: run.cost + before.cost } : undefined;
+  const isNew = violations.length > 0 || run.errors.length > 0;
+  return isNew ? { ...run, violations, annotations: [], cost: run.cost + before.cost } : undefined;
 }
 
 function aboutTarget({ key, path }: AimedTarget): { readonly path: string; readonly prefix: string } {
