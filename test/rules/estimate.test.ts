@@ -1,4 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { Budget, compile } from "../../src/core/rules/cel/cel.ts";
+import { Timestamp } from "../../src/core/rules/cel/values.ts";
+import { kubernetesLibraries } from "../../src/core/rules/library/all.ts";
 import { estimateCost, type Sizes } from "../../src/core/rules/cel/estimate.ts";
 import { STANDARD_MACROS } from "../../src/core/rules/cel/macros.ts";
 import { parse } from "../../src/core/rules/cel/parser.ts";
@@ -35,6 +38,33 @@ test("a bound holds behind a default that is empty, and not behind another", () 
   const rounds = (text: string): number => estimate(text, sizes).max / estimate("[1].all(e, true)", sizes).max;
   expect(rounds("m.?a.orValue([]).all(e, true)")).toBeLessThan(7);
   expect(rounds("m.?a.orValue(ls).all(e, true)")).toBeGreaterThan(7);
+});
+
+const TEXT = "x/".repeat(500);
+const VARIABLES = { s: TEXT, ls: Array.from({ length: 100 }, () => TEXT), t: new Timestamp(0n) };
+
+// What we count beyond cel-go, a rule that passes the estimate must be able to pay for.
+test.each([
+  "s.matches('(x{0,9}){0,9}')",
+  "matches(s, '[a-z]{1,63}')",
+  "s.matches('^' + s.substring(0, 100))",
+  "ls.all(e, s.find(e) == '')",
+  "s.findAll('x').size() == 1",
+  "s.findAll(s).size() == 1",
+  "isURL(s)",
+  "url('https://a/' + s).getHost() == ''",
+  "ls.all(e, e.size() > 0 && size(e) > 0)",
+  "ls.all(e, t.getHours('Europe/Berlin') == 1)",
+  "'%s %s'.format([s, s]) == s",
+  "ls.join(s) == s",
+  "(ls + ls).size() == 1",
+])("%s costs no more than estimated", (text) => {
+  const environment = { variables: ENVIRONMENT.variables, libraries: kubernetesLibraries("1.36"), typed: true };
+  const compiled = compile(text, environment);
+  if (!compiled.ok) throw new Error(compiled.problems[0]?.message);
+  const { error, cost } = compiled.program.run(VARIABLES, new Budget(1e9));
+  expect(error).toBeUndefined();
+  expect(cost).toBeLessThanOrEqual(estimate(text, { ...BOUNDED, beyond: true }).max);
 });
 
 test.each([

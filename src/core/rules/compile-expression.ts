@@ -92,7 +92,7 @@ function attemptIn(source: ExpressionSource, scope: RuleScope, environment: Envi
     const message = `Found an expression of type ${typeText(program.type)}, wanted ${wanted.join(" or ")}`;
     return { findings: [finding("FL703", path, { message, fix: typeFix(program.type, wanted) })] };
   }
-  const sizes = { at: (at: readonly string[]) => scope.sizeAt(at), unbounded: UNBOUNDED };
+  const sizes = { at: (at: readonly string[]) => scope.sizeAt(at), unbounded: UNBOUNDED, beyond: true };
   return { program, costMax: checked === undefined ? 0 : estimateCost(program.expression, checked, sizes).max };
 }
 

@@ -1,6 +1,7 @@
 import type { Comprehension, Expression } from "./ast.ts";
 import type { Checked } from "./check.ts";
 import { INDEX, OPTIONAL_INDEX } from "./check-operators.ts";
+import { estimateBeyond } from "./estimate-beyond.ts";
 import { type Call, type Estimate, estimateCall, type Operand } from "./estimate-calls.ts";
 import { add, fixed, multiply, type Range, UNKNOWN, union } from "./estimate-range.ts";
 import { DYN } from "./type-text.ts";
@@ -15,6 +16,8 @@ export interface Sizes {
   readonly at: (path: readonly string[]) => number | undefined;
   /** What stands for sizes that are not known: items of a list or map, characters of a text. Absent: Infinity. */
   readonly unbounded?: { readonly items: number; readonly characters: number };
+  /** Counts as well what a run costs here and nothing in Kubernetes; else the estimate is that of Kubernetes. */
+  readonly beyond?: boolean;
 }
 
 type Path = readonly string[] | undefined;
@@ -156,14 +159,17 @@ class Estimator {
 
   /** From the cheapest to the dearest of the overloads that may be called. */
   #ownCost(node: Expression & { readonly kind: "call" }, call: Call): Range {
-    const estimates = (this.#checked.overloads.get(node) ?? []).map((overload) => estimateCall({ ...call, overload }));
+    const overloads = this.#checked.overloads.get(node) ?? [];
+    const estimates = overloads.map((overload) => estimateCall({ ...call, overload }));
     const [first, ...rest]: readonly Estimate[] = estimates;
     if (first === undefined) return NAME;
     const sizes = estimates.flatMap(({ size }) => size ?? []);
-    const [size, ...more] = sizes;
-    if (size !== undefined) this.#setSize(node, more.reduce(union, size));
+    const [size, ...others] = sizes;
+    if (size !== undefined) this.#setSize(node, others.reduce(union, size));
     if (call.name === "_+_") this.#merge(node, node.arguments);
-    return rest.reduce((cost, estimate) => union(cost, estimate.cost), first.cost);
+    const cost = rest.reduce((range, estimate) => union(range, estimate.cost), first.cost);
+    const more = this.#known.beyond === true ? overloads.map((overload) => estimateBeyond({ ...call, overload })) : [];
+    return add(cost, more.reduce(union, NOTHING));
   }
 
   #choose(node: Expression & { readonly kind: "call" }): void {

@@ -29,7 +29,11 @@ export function traversal(size: number): number {
 }
 
 /** Characters for a unit where cel-go counts none for reading a text, however long it is. */
-const CHARACTERS_A_UNIT = 128;
+export const CHARACTERS_A_UNIT = 128;
+
+/** For asking the time zone database, and for parsing a URL however short, which cel-go counts as nothing. */
+export const ZONE_UNITS = 20;
+export const URL_UNITS = 10;
 
 export function lengthCost(text: Value | undefined): number {
   return typeof text === "string" ? Math.floor(text.length / CHARACTERS_A_UNIT) : 0;

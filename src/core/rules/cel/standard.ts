@@ -3,7 +3,7 @@ import type { FunctionDeclaration, Library, Overload } from "./library.ts";
 import { toBool, toBytes, toDouble, toDuration, toInt, toText, toTimestamp, toUint } from "./conversions.ts";
 import { STANDARD_MACROS } from "./macros.ts";
 import { OPTIONALS } from "./optionals.ts";
-import { costSize, lengthCost, matchCost, traversal } from "./standard-cost.ts";
+import { costSize, lengthCost, matchCost, traversal, ZONE_UNITS } from "./standard-cost.ts";
 import { sizeOfMap } from "./standard-maps.ts";
 import { TYPE_NAMES, typeOf } from "./standard-types.ts";
 import { partOf } from "./timestamps.ts";
@@ -185,9 +185,6 @@ const NANOS: Readonly<Record<string, bigint>> = {
   getSeconds: 1_000_000_000n,
   getMilliseconds: 1_000_000n,
 };
-
-/** For asking the time zone database, which cel-go counts as nothing. */
-const ZONE_UNITS = 20;
 
 const TIMES: readonly (readonly [string, string])[] = [
   ["getFullYear", "year"],

@@ -1,4 +1,5 @@
 import type { Library } from "../cel/library.ts";
+import { URL_UNITS } from "../cel/standard-cost.ts";
 import type { Type } from "../cel/types.ts";
 import { CelError, type Opaque, type Value } from "../cel/values.ts";
 import { BOOL, type Cost, declare, method, opaque, plain, STRING, STRINGS, traversal } from "./define.ts";
@@ -8,9 +9,7 @@ import { checkRequestUri, parseUrl, splitHost, textOf, type Url } from "./url-pa
 const NAME = "kubernetes.URL";
 const URL = opaque(NAME);
 const ONE: Cost = () => 1;
-/** Units for taking even a short URL apart. */
-const PARSE_UNITS = 10;
-const parsing: Cost = (args) => PARSE_UNITS + traversal()(args);
+const parsing: Cost = (args) => URL_UNITS + traversal()(args);
 /** Parameters of the longest query that Go reads (net/url, defaultMaxParams). */
 const PARAMETERS_MAX = 10_000;
 
