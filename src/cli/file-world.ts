@@ -69,12 +69,11 @@ export class FileWorld implements World {
     this.#policies.get(namespaceOf(object))?.delete(object.metadata?.name ?? "");
   }
 
-  /** One that is not in the files is as if it had the label of the mode, and nothing else. */
-  namespace(name: string): NamespaceInfo {
+  /** One that is not in the files is as if it had the label of the mode, where there is a mode, and nothing else. */
+  namespace(name: string): NamespaceInfo | undefined {
     const { unknownNamespaceMode: mode } = this.defaults;
-    return (
-      this.#namespaces.get(name) ?? { name, labels: mode === undefined ? {} : { [MODE_LABEL]: mode }, annotations: {} }
-    );
+    const assumed = mode === undefined ? undefined : { name, labels: { [MODE_LABEL]: mode }, annotations: {} };
+    return this.#namespaces.get(name) ?? assumed;
   }
 
   policiesIn(namespace: string): readonly CompiledPolicy[] {
@@ -106,7 +105,7 @@ export class FileWorld implements World {
   }
 
   namespaceObject(name: string): KubernetesObject {
-    const { labels, annotations } = this.namespace(name);
+    const { labels = {}, annotations = {} } = this.namespace(name) ?? {};
     // The API server puts the name of each Namespace among its labels.
     return {
       apiVersion: "v1",
