@@ -21,6 +21,7 @@ function find(objects: readonly Rendered[], name: string): Rendered | undefined 
 }
 
 const FLAGS = ["--namespace=fairlead", "--operations-port=8080", "--log-level=info"];
+const AUDIT = ["--audit-period=1h"];
 const LEASE = ["--lease-duration=15s", "--lease-renew-deadline=10s", "--lease-retry-period=2s"];
 const CERTIFICATE_DIRECTORY = "/etc/fairlead/certificates";
 
@@ -97,7 +98,7 @@ describe("what the chart renders", () => {
         name: "fairlead-controller",
         namespace: "fairlead",
         serviceAccount: "fairlead-controller",
-        args: ["serve", "--role=controller", ...FLAGS, "--certificates=self-managed", ...LEASE],
+        args: ["serve", "--role=controller", ...FLAGS, "--certificates=self-managed", ...AUDIT, ...LEASE],
         env: {},
         fieldEnv: { POD_NAME: "metadata.name" },
         mounts: {},

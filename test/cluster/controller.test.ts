@@ -58,7 +58,7 @@ describe("status condition accuracy on a real API server", () => {
     await session.kubectl("wait --for=condition=Ready rp/p -n one --timeout=10s");
     const { stdout } = await session.kubectl("get rp -n one");
     const row = stdout.replaceAll(/ +/g, " ").replace(revision, "REVISION");
-    expect(row).toMatch(/^NAME TARGETS MESH READY REVISION AGE\np web True REVISION \d+s\n$/);
+    expect(row).toMatch(/^NAME TARGETS MESH READY REVISION AGE\np web Linkerd True REVISION \d+s\n$/);
     await expectEvent(session, "one", "Normal Applied ResiliencePolicy/p: 1 of 1 target has revision REVISION");
 
     // Writes that change no setting: this policy is looked at again, and its status is left as it is.
