@@ -10,12 +10,10 @@ import type { WebhookConfigurations } from "../k8s/webhook-configurations.ts";
 import { nowText, type Writer } from "./ports.ts";
 
 export interface RuleRegistrarOptions {
-  readonly store: World & Pick<ClusterStore, "onChange" | "ruleObjects" | "whenSynced">;
+  readonly store: World & Pick<ClusterStore, "onChange" | "ruleObjects" | "ruleProblems" | "whenSynced">;
   readonly configurations: Pick<WebhookConfigurations, "setRuleWebhooks">;
   /** Of the status of rules. */
   readonly writer: Writer<MergeAction>;
-  /** What is wrong with a rule as it is stored; empty where it is accepted. */
-  readonly problemsOf: (rule: KubernetesObject) => readonly string[];
   readonly mayWrite: () => boolean;
   readonly log: Logger;
   readonly clock?: Clock;
@@ -113,8 +111,8 @@ export class RuleRegistrar {
   }
 
   async #tell(rule: KubernetesObject, registration: RegistrationState): Promise<boolean> {
-    const { writer, log } = this.#options;
-    const problems = this.#options.problemsOf(rule);
+    const { store, writer, log } = this.#options;
+    const problems = store.ruleProblems(rule.metadata?.name ?? "");
     const action = planRuleStatus({ rule, problems, registration, nowText: nowText(this.#clock) });
     if (action === undefined) return true;
     try {

@@ -28,6 +28,8 @@ interface StoredRule {
   readonly object: KubernetesObject;
   /** Undefined while the rule is refused or being deleted. */
   readonly compiled: CompiledRule | undefined;
+  /** What is wrong with it; empty where it is accepted. */
+  readonly problems: readonly string[];
 }
 
 /** The rules, the exceptions, and the ConfigMaps that rules read: as they are stored, and what of them is in force. */
@@ -68,6 +70,11 @@ export class RuleStore {
     return [...this.#rules.values()].map(({ object }) => object);
   }
 
+  /** Why a rule is not in force; empty where it is accepted. To compile it again would take milliseconds. */
+  problems(name: string): readonly string[] {
+    return this.#rules.get(name)?.problems ?? [];
+  }
+
   exceptionsIn(namespace: string): readonly CompiledException[] {
     return this.#exceptions.list(namespace);
   }
@@ -81,8 +88,9 @@ export class RuleStore {
       set: (object) => {
         const { name = "" } = object.metadata ?? {};
         const before = this.#rules.get(name);
-        const compiled = isSameSpec(before?.object, object) ? before?.compiled : this.#compile(object);
-        this.#rules.set(name, { object, compiled: object.metadata?.deletionTimestamp ? undefined : compiled });
+        const made = before && isSameSpec(before.object, object) ? before : this.#compile(object);
+        const compiled = object.metadata?.deletionTimestamp ? undefined : made.compiled;
+        this.#rules.set(name, { object, compiled, problems: made.problems });
         this.#ruleChanged();
       },
       delete: (_, name) => {
@@ -134,25 +142,27 @@ export class RuleStore {
   }
 
   /** A compiler that throws must not leave the earlier rule in force. */
-  #compile(object: KubernetesObject): CompiledRule | undefined {
+  #compile(object: KubernetesObject): Pick<StoredRule, "compiled" | "problems"> {
     const { excludedNamespaces, log } = this.#options;
     const { name } = object.metadata ?? {};
     try {
       const { rule, findings } = compileStoredRule(object, excludedNamespaces);
-      const [problem] = findings.filter(({ severity }) => severity === "deny");
+      const denied = findings.filter(({ severity }) => severity === "deny");
+      const [problem] = denied;
       if (problem !== undefined)
         log.warn({ name, code: problem.code, problem: problem.message }, "rule is not in force");
-      return rule;
+      return { compiled: rule, problems: denied.map(({ message }) => message) };
     } catch (error) {
-      log.error({ name, error: describeError(error) }, "rule could not be compiled");
-      return undefined;
+      const problem = describeError(error);
+      log.error({ name, error: problem }, "rule could not be compiled");
+      return { compiled: undefined, problems: [`It could not be compiled: ${problem}`] };
     }
   }
 }
 
 /** A status or a label that was written leaves a rule what it is: caches hang on its identity. */
-function isSameSpec(before: KubernetesObject | undefined, after: KubernetesObject): boolean {
-  const { uid, generation, deletionTimestamp } = before?.metadata ?? {};
+function isSameSpec(before: KubernetesObject, after: KubernetesObject): boolean {
+  const { uid, generation, deletionTimestamp } = before.metadata ?? {};
   return (
     uid !== undefined &&
     generation !== undefined &&

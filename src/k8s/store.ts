@@ -218,6 +218,11 @@ export class ClusterStore implements World {
     return this.#rules.objects();
   }
 
+  /** What is wrong with a rule as it is stored; empty where it is accepted. */
+  ruleProblems(name: string): readonly string[] {
+    return this.#rules.problems(name);
+  }
+
   ruleKind(name: ResourceName): RuleKind | undefined {
     return this.#rules.kinds.kind(name);
   }

@@ -2,13 +2,10 @@ import { Certificates, type ServedCertificate } from "../controller/certificates
 import { RuleRegistrar } from "../controller/rule-registrar.ts";
 import { WebhookPaths } from "../controller/webhook-paths.ts";
 import { REGISTRATION_NAME } from "../core/admission/registration.ts";
-import type { KubernetesObject } from "../core/kubernetes.ts";
-import { compileStoredRule } from "../core/rules/compile-rule.ts";
 import type { ClusterWriter } from "../k8s/apply.ts";
 import type { Leadership } from "../k8s/lease-election.ts";
 import { describeError } from "../k8s/ports.ts";
 import { Secrets } from "../k8s/secrets.ts";
-import type { ClusterStore } from "../k8s/store.ts";
 import { WebhookConfigurations } from "../k8s/webhook-configurations.ts";
 import { type Parts, servingNames } from "./parts.ts";
 import { admissionPaths, sharedPathSecret } from "./path-secret.ts";
@@ -53,7 +50,6 @@ export async function startCertificateHalf(options: CertificateHalfOptions): Pro
     store: parts.store,
     configurations,
     writer,
-    problemsOf: (rule) => problemsOf(rule, parts.store),
     mayWrite,
     log,
   });
@@ -69,12 +65,6 @@ export async function startCertificateHalf(options: CertificateHalfOptions): Pro
       await Promise.all([rules.stop(), kept.stop()]);
     },
   };
-}
-
-/** By what the store itself judges a rule. */
-function problemsOf(rule: KubernetesObject, { defaults }: ClusterStore): readonly string[] {
-  const { findings } = compileStoredRule(rule, defaults.excludedNamespaces);
-  return findings.filter(({ severity }) => severity === "deny").map(({ message }) => message);
 }
 
 type Kept = Pick<CertificateHalf, "certificates" | "stop">;

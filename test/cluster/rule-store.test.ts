@@ -69,6 +69,8 @@ describe("a rule", () => {
     await client.create(RULES, named("alpha", { validations: [{ expression: "has(effective.timeout)" }] }));
     await waitFor("the rules", async () => store.ruleObjects().length === 3);
     expect(inForce()).toEqual(["alpha", "zeta"]);
+    expect(store.ruleProblems("broken")).toEqual([expect.stringContaining("undefined field 'typo'")]);
+    expect(store.ruleProblems("alpha")).toEqual([]);
     await client.delete(`${RULES}/zeta`);
     await waitFor("the end of the rule", async () => store.ruleObjects().length === 2);
     expect(inForce()).toEqual(["alpha"]);
@@ -77,6 +79,7 @@ describe("a rule", () => {
 
   test("stays the same value while only its status or a label is written", async () => {
     const [before] = store.rules();
+    const problems = store.ruleProblems("alpha");
     const status = { conditions: [], observedGeneration: 1 };
     await client.patch({ path: `${RULES}/alpha/status`, type: "merge", body: { status } });
     await client.patch({ path: `${RULES}/alpha`, type: "merge", body: { metadata: { labels: { team: "platform" } } } });
@@ -84,6 +87,7 @@ describe("a rule", () => {
       store.ruleObjects().some(({ metadata }) => metadata?.labels?.["team"] === "platform"),
     );
     expect(store.rules()[0]).toBe(before);
+    expect(store.ruleProblems("alpha")).toBe(problems);
     const spec = { validations: [{ expression: "has(effective.retry)" }] };
     await client.patch({ path: `${RULES}/alpha`, type: "merge", body: { spec } });
     await waitFor("the new spec", async () => store.rules()[0] !== before);

@@ -30,6 +30,7 @@ class Stage {
   #listener: ((change: Change) => void) | undefined;
   #world = Object.assign(ruledWorld([], { rules: this.rules }), {
     ruleObjects: () => [STORED],
+    ruleProblems: () => this.problems,
     whenSynced: () => Promise.resolve(),
     onChange: (listener: (change: Change) => void) => {
       this.#listener = listener;
@@ -50,7 +51,6 @@ class Stage {
         return Promise.resolve({});
       },
     },
-    problemsOf: () => this.problems,
     mayWrite: () => this.isLeader,
     log: { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined },
     clock: this.clock,
