@@ -5,7 +5,11 @@ import { Counter, Histogram, type Registry } from "prom-client";
  * its labels takes prom-client longer than many a decision.
  */
 
-/** A counter. */
+/** Exceptions and rules come and go as long as a process runs, and a counter forgets none. */
+const SERIES_MAX = 1_000;
+const OTHER = "other";
+
+/** A counter. Beyond a thousand combinations of labels the rest is `other`. */
 export class Tally {
   readonly #totals = new Map<string, { readonly values: readonly string[]; count: number }>();
 
@@ -32,8 +36,10 @@ export class Tally {
   count(...values: readonly string[]): void {
     const key = values.join(" ");
     const total = this.#totals.get(key);
-    if (total === undefined) this.#totals.set(key, { values, count: 1 });
-    else total.count += 1;
+    if (total !== undefined) total.count += 1;
+    else if (this.#totals.size < SERIES_MAX || values.every((value) => value === OTHER))
+      this.#totals.set(key, { values, count: 1 });
+    else this.count(...values.map(() => OTHER));
   }
 }
 
