@@ -1,17 +1,27 @@
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { parseAllDocuments } from "yaml";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
+import { gatewayApiCrdPaths, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
+import { istioCrdPath } from "../../src/dev/mesh/istio-module.ts";
 import { conditionsOf, Policies } from "./policy-status.ts";
 import { Session, service } from "./session.ts";
+import { FAIRLEAD_CRDS, ROOT } from "./support.ts";
 
 const KINDS = "destinationrules.networking.istio.io,virtualservices.networking.istio.io";
 const BOTH = ["DestinationRule fairlead-web", "VirtualService fairlead-web"];
 const SPEC = { targetRefs: [{ kind: "Service", name: "web" }], circuitBreaker: {}, retry: { maxAttempts: 0 } };
 
+const GOLDEN = join(ROOT, "test", "golden", "istio");
+
 let session: Session;
 let policies: Policies;
 beforeAll(async () => {
-  session = await Session.start();
+  // Istio's own: what Fairlead writes here has to fit their schemas.
+  const others = [...(await gatewayApiCrdPaths()), ...(await linkerdCrdPaths()), FAIRLEAD_CRDS];
+  session = await Session.start({ controlPlane: { crdPaths: [await istioCrdPath(), ...others] } });
   policies = new Policies(session);
 });
 afterAll(() => session?.stop());
@@ -100,4 +110,18 @@ test("an object that a person adds later is a conflict that names it, and ends w
   expect(refused).toContain("VirtualService rivals/mine configures Service web already");
   await session.kubectl("delete virtualservice -n rivals mine");
   await policies.expect("rivals/p");
+});
+
+test("every golden object of every band fits Istio's schemas, and none loses a field there", async () => {
+  const files = globSync("*/expected-*.yaml", { cwd: GOLDEN }).map((path) => join(GOLDEN, path));
+  // As JSON, because kubectl reads YAML of an older version, in which the text "on" is true.
+  const items = files.flatMap((path) =>
+    parseAllDocuments(readFileSync(path, "utf8")).map((it): unknown => it.toJSON()),
+  );
+  expect(items.length).toBeGreaterThan(files.length);
+  await session.namespace("iam");
+  // Strict: a field that the schema does not know is an error, where it would otherwise be dropped.
+  const list = { apiVersion: "v1", kind: "List", items };
+  const { stdout } = await session.kubectl("create --dry-run=server --validate=strict -o name -f -", list);
+  expect(stdout.trim().split("\n")).toHaveLength(items.length);
 });

@@ -7,7 +7,8 @@ import { CLUSTER_DOMAIN, excludedNamespaces, parseMesh, parseMeshVersion, parseM
 import { annotationsOf, groupOf, type KubernetesObject, labelsOf } from "../../src/core/kubernetes.ts";
 import { companionKindOf, FAIRLEAD_GROUP, MODE_LABEL, targetKindOf } from "../../src/core/names.ts";
 import type { WorldDefaults } from "../../src/core/world.ts";
-import { gatewayApiCrdPaths, istioCrdPaths, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
+import { gatewayApiCrdPaths, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
+import { istioCrdPath } from "../../src/dev/mesh/istio-module.ts";
 import { resourcePath } from "../../src/k8s/client.ts";
 import { Session, WARNING } from "./session.ts";
 import { FAIRLEAD_CRDS, ROOT } from "./support.ts";
@@ -78,7 +79,7 @@ let session: Session;
 beforeAll(async () => {
   // The experimental channel has every field that golden inputs write.
   const routes = (await gatewayApiCrdPaths()).map((path) => path.replace("/standard/", "/experimental/"));
-  const crdPaths = [...routes, ...(await linkerdCrdPaths()), ...(await istioCrdPaths()), FAIRLEAD_CRDS];
+  const crdPaths = [...routes, ...(await linkerdCrdPaths()), await istioCrdPath(), FAIRLEAD_CRDS];
   // Without the garbage collector, which would collect a Service whose owner is only written in the manifest.
   session = await Session.start({ controlPlane: { controllerManager: false, crdPaths } });
 });
