@@ -169,15 +169,12 @@ function ownersProblem(metadata: JsonRecord, path: string): string | undefined {
   return bad === undefined ? undefined : wanted(`${path}[]`, bad, "an object");
 }
 
-/** Integers of fewer digits are exact as they are. A find within a string only costs the slower way. */
-const LONG_NUMBER = /[0-9]{16}/;
-
 function parseJson(body: Buffer, phase: Phase): { readonly value: unknown } | undefined {
   const text = body.toString("utf8");
   const isForRules = phase === "rules-fail" || phase === "rules-ignore";
   let value: unknown;
   try {
-    value = isForRules && LONG_NUMBER.test(text) ? JSON.parse(text, exactInteger) : JSON.parse(text);
+    value = isForRules && hasLongNumber(body) ? JSON.parse(text, exactInteger) : JSON.parse(text);
   } catch {
     return undefined;
   }
@@ -185,6 +182,26 @@ function parseJson(body: Buffer, phase: Phase): { readonly value: unknown } | un
   // \u003e, \u0026), so that real reviews stay on the fast path. They are full of backslashes, which are not looked for.
   if (text.includes("__proto__") || /u00[567]/.test(text)) stripPrototypeKeys(value);
   return { value };
+}
+
+/** Integers of fewer digits are exact as they are. */
+const LONG_NUMBER_DIGITS = 16;
+
+/** One byte in {@link LONG_NUMBER_DIGITS} is looked at: so many in a row have one there. A find in a string costs time only. */
+function hasLongNumber(body: Buffer): boolean {
+  for (let index = LONG_NUMBER_DIGITS - 1; index < body.length; index += LONG_NUMBER_DIGITS) {
+    if (!isDigit(body[index])) continue;
+    let start = index;
+    while (isDigit(body[start - 1])) start -= 1;
+    let end = index + 1;
+    while (isDigit(body[end])) end += 1;
+    if (end - start >= LONG_NUMBER_DIGITS) return true;
+  }
+  return false;
+}
+
+function isDigit(byte: number | undefined): boolean {
+  return byte !== undefined && byte >= 0x30 && byte <= 0x39;
 }
 
 /** The ends of an int; an integer beyond them is a double, as in the API server's decoder. */
@@ -224,14 +241,10 @@ const CLOSE_BRACE = 0x7d;
 function nestsTooDeep(body: Buffer): boolean {
   if (body.length < NESTING_SCAN_MIN_BYTES) return false;
   let depth = 0;
-  let inString = false;
   for (let index = 0; index < body.length; index += 1) {
     const byte = body[index] as number;
-    if (inString) {
-      if (byte === BACKSLASH) index += 1;
-      else if (byte === QUOTE) inString = false;
-    } else if (byte === QUOTE) {
-      inString = true;
+    if (byte === QUOTE) {
+      index = stringEnd(body, index + 1);
     } else if ((byte | BRACE_BIT) === OPEN_BRACE) {
       depth += 1;
       if (depth > NESTING_MAX_LEVELS) return true;
@@ -240,6 +253,30 @@ function nestsTooDeep(body: Buffer): boolean {
     }
   }
   return false;
+}
+
+/** After so many plain bytes the end of a string is searched for, which is fast but dear to begin. */
+const PLAIN_BYTES = 64;
+
+/** Where the string that starts there has its closing quote; the end of the body if it has none. */
+function stringEnd(body: Buffer, start: number): number {
+  let index = start;
+  while (index < body.length) {
+    const near = Math.min(body.length, index + PLAIN_BYTES);
+    for (; index < near; index += 1) {
+      const byte = body[index];
+      if (byte === QUOTE) return index;
+      if (byte === BACKSLASH) index += 1;
+    }
+    // A character begins at `index`, so that backslashes before it have been seen.
+    const quote = body.indexOf(QUOTE, index);
+    if (quote < 0) break;
+    let slash = quote;
+    while (slash > index && body[slash - 1] === BACKSLASH) slash -= 1;
+    if ((quote - slash) % 2 === 0) return quote;
+    index = quote + 1;
+  }
+  return body.length;
 }
 
 function isRecord(value: unknown): value is JsonRecord {

@@ -302,6 +302,28 @@ describe("answer() hands the core", () => {
     expect(seen.object?.metadata?.annotations).toEqual({ text });
   });
 
+  test.each(["x", '"', "\\", '\\"', '""'])("the end of a string where it is, with %j anywhere in it", (special) => {
+    // Long enough to be scanned; brackets after a string whose end was missed, or taken too early, would be too many.
+    const texts = Array.from({ length: 140 }, (_, at) => `${"[".repeat(at)}${special}${"{".repeat(140 - at)}`);
+    const annotations = Object.fromEntries(texts.map((text, at) => [`example.com/${at}`, text]));
+    const seen = seenBy(withObject((_, metadata) => (metadata["annotations"] = annotations)));
+    expect(seen.object?.metadata?.annotations).toEqual(annotations);
+    const deep = nested(NESTING_MAX_LEVELS).replace(
+      '"spec":{',
+      () => `"text":${JSON.stringify(texts.join(""))},"spec":{`,
+    );
+    const { deps } = rig();
+    expect(answer("mutate", call(deep), deps).status).toBe(400);
+  });
+
+  test("an integer of 16 digits as it is, wherever it stands", () => {
+    for (let at = 0; at < 20; at++) {
+      const body = JSON.stringify(withObject((object) => (object["spec"] = "DIGITS")));
+      const moved = body.replace('"DIGITS"', `${" ".repeat(at)}9007199254740993`);
+      expect(seenBy(moved, "rules-fail").object?.spec).toBe(9007199254740993n);
+    }
+  });
+
   test.each(["rules-fail", "rules-ignore"] as const)(
     "integers as they are to %s, as long as they fit 64 bits",
     (door) => {
