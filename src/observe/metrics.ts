@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
-import { Batches, Tally } from "./scraped.ts";
+import { Distribution, Tally } from "./scraped.ts";
 import { createRuleMetrics, type RuleMetrics } from "./rule-metrics.ts";
 
 /** How one review ended. The mutating door: patched or unchanged; the validating one: allowed or denied. */
@@ -58,7 +58,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     help: "Admission reviews answered, by door, kind, operation, mode of the namespace and decision",
     labelNames: ["door", "kind", "operation", "mode", "decision"],
   });
-  const durations = new Batches(registry, {
+  const durations = new Distribution(registry, {
     name: "fairlead_admission_duration_seconds",
     help: "Time from the whole body to the answer, in seconds",
     label: "door",

@@ -1,5 +1,5 @@
 import type { Registry } from "prom-client";
-import { Batches, Tally } from "./scraped.ts";
+import { Distribution, Tally } from "./scraped.ts";
 
 /** What became of one rule in one review. */
 interface Evaluated {
@@ -30,7 +30,7 @@ export function createRuleMetrics(registry: Registry): RuleMetrics {
     help: "Writes that only an exception let pass, by exception and rule",
     labelNames: ["namespace", "exception", "rule"],
   });
-  const costs = new Batches(registry, {
+  const costs = new Distribution(registry, {
     name: "fairlead_rule_cost_units",
     help: "What one evaluation of a rule cost, in units of Kubernetes' CEL cost, by rule",
     label: "rule",
