@@ -51,6 +51,7 @@ interface Refusing {
 
 function verdictOf(request: AdmissionRequest, judged: readonly Judged[], { mode, isRefusing }: Refusing): Verdict {
   const rules = judged.map(({ result }) => result);
+  if (judged.every(saysNothing)) return { ...ALLOWED, mode, rules };
   const auditAnnotations = auditAnnotationsOf(judged, mode);
   const findings = sortFindings(judged.flatMap((one) => one.findings));
   const base = { ...ALLOWED, mode, rules, ...(auditAnnotations !== undefined && { auditAnnotations }) };
@@ -70,6 +71,10 @@ function verdictOf(request: AdmissionRequest, judged: readonly Judged[], { mode,
       reason: judged.find(({ reason }) => reason !== "")?.reason ?? "Invalid",
     }),
   };
+}
+
+function saysNothing({ findings, messages, annotations }: Judged): boolean {
+  return findings.length === 0 && messages.length === 0 && annotations.length === 0;
 }
 
 /** As in a ValidatingAdmissionPolicy; its key for violations is its own word. */

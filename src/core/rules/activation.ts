@@ -7,7 +7,7 @@ import type { World } from "../world.ts";
 import { type Budget, lazyRecord } from "./cel/cel.ts";
 import { CelError, type Value } from "./cel/values.ts";
 import { type Effect, effectOn, meshShown, noEffect } from "./in-effect.ts";
-import { resourceOf } from "./match.ts";
+import { type Matchable, resourceOf } from "./match.ts";
 import type { CompiledRule, NamedProgram } from "./rule.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -22,7 +22,7 @@ export interface Subject {
 }
 
 /** What expressions read. One for all rules on a subject: what is dear is computed when the first of them reads it. */
-export interface Activation {
+export interface Activation extends Matchable {
   readonly subject: Subject;
   readonly inputs: Json;
   /** Puts `params` and `variables` of one rule in place of those of the one before. Tells why there are no params. */
@@ -60,12 +60,16 @@ export function activationFor(subject: Subject): Activation {
     },
   };
   const bind = (rule: CompiledRule, budget: Budget): string | undefined => {
-    const params = paramsOf(rule, world);
-    inputs.params = params.value;
     inputs.variables = rule.variables.length === 0 ? NOTHING : variablesOf(rule.variables, inputs, budget);
-    return params.problem;
+    const { params } = rule;
+    inputs.params = params.kind === "inline" ? params.values : null;
+    if (params.kind !== "configMap") return undefined;
+    const found = world.paramsConfigMap(params.name);
+    if (found === undefined) return `params: ConfigMap ${params.name} does not exist in Fairlead's namespace`;
+    inputs.params = found;
+    return undefined;
   };
-  return { subject, inputs, bind };
+  return { subject, request, resource: resourceOf(request), world, inputs, bind };
 }
 
 function once<T>(compute: () => T): () => T {
@@ -78,19 +82,6 @@ function effectOf({ request, object, oldObject, world }: Subject): Effect {
   if (kind !== undefined) return effectOn(contextOf({ request, object, kind }, world), oldObject);
   const mesh = meshOf(world.namespace(request.namespace), world.defaults);
   return noEffect(meshShown(mesh, world.defaults.meshVersion, false));
-}
-
-interface Params {
-  readonly value: unknown;
-  readonly problem?: string;
-}
-
-function paramsOf({ params }: CompiledRule, world: World): Params {
-  if (params.kind === "none") return { value: null };
-  if (params.kind === "inline") return { value: params.values };
-  const found = world.paramsConfigMap(params.name);
-  if (found !== undefined) return { value: found };
-  return { value: null, problem: `params: ConfigMap ${params.name} does not exist in Fairlead's namespace` };
 }
 
 /** Each is evaluated when it is first read; its error, worded as the API server does, is that of whoever reads it. */

@@ -67,9 +67,10 @@ export function wasThere({ inputs }: Activation, { run, activation }: Earlier): 
     readsSame(validation.program, inputs, activation.inputs);
 }
 
-function untouched(run: RuleRun): Judged {
-  const outcome = run.unmatched === undefined ? "passed" : "unmatched";
-  return judgedOf(run, { outcome }, { findings: NONE, messages: NONE, reason: "" });
+/** Nearly every run of a rule ends here. */
+function untouched({ rule, unmatched, cost, annotations }: RuleRun): Judged {
+  const outcome = unmatched === undefined ? "passed" : "unmatched";
+  return { rule, result: { rule: rule.name, cost, outcome }, annotations, findings: NONE, messages: NONE, reason: "" };
 }
 
 const NONE: readonly never[] = Object.freeze([]);

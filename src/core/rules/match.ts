@@ -51,29 +51,38 @@ export function resourceOfKind({ group, kind }: GroupKind): string {
  * Whether one of the rules names this resource. The version is not looked at: with matchPolicy Equivalent it says which
  * one the API server converts to, not what is matched.
  */
-export function namesResource(rules: readonly ResourceRule[], { group, resource }: Resource): boolean {
-  return rules.some(
-    ({ apiGroups, resources }) => has(apiGroups, group) && (resources.includes("*/*") || has(resources, resource)),
-  );
+export function namesResource(rules: readonly ResourceRule[], resource: Resource): boolean {
+  return rules.some((rule) => names(rule, resource));
+}
+
+function names({ apiGroups, resources }: ResourceRule, { group, resource }: Resource): boolean {
+  return has(apiGroups, group) && (resources.includes("*/*") || has(resources, resource));
+}
+
+/** What a rule is held against; `resource` is that of the request. */
+export interface Matchable {
+  readonly request: AdmissionRequest;
+  readonly resource: Resource;
+  readonly world: World;
 }
 
 /** Of a rule whose resourceRules name the resource of the request, what is left to look at. */
-export function matchOf(constraints: MatchConstraints, request: AdmissionRequest, world: World): Match {
-  const resource = resourceOf(request);
-  if (!applies(constraints.resourceRules, resource, request)) return OTHER_RESOURCE;
-  if (applies(constraints.excludeResourceRules, resource, request)) return EXCLUDED;
-  const { objectSelector, namespaceSelector } = constraints;
+export function matchOf(constraints: MatchConstraints, { request, resource, world }: Matchable): Match {
+  const { objectSelector, namespaceSelector, resourceRules, excludeResourceRules } = constraints;
+  if (!applies(resourceRules, resource, request)) return OTHER_RESOURCE;
+  if (applies(excludeResourceRules, resource, request)) return EXCLUDED;
   if (objectSelector.length > 0 && !selectsEither(objectSelector, request)) return OTHER_OBJECT;
   return namespaceSelector.length === 0 ? MATCHES : namespaceMatch(namespaceSelector, request.namespace, world);
 }
 
 function applies(rules: readonly ResourceRule[], resource: Resource, request: AdmissionRequest): boolean {
-  return rules.some(
-    (rule) =>
-      has(rule.operations, request.operation) &&
-      (rule.resourceNames.length === 0 || rule.resourceNames.includes(request.name)) &&
-      namesResource([rule], resource),
-  );
+  for (const rule of rules) {
+    const { operations, resourceNames } = rule;
+    if (!has(operations, request.operation)) continue;
+    if (resourceNames.length > 0 && !resourceNames.includes(request.name)) continue;
+    if (names(rule, resource)) return true;
+  }
+  return false;
 }
 
 function has(list: readonly string[], item: string): boolean {

@@ -39,16 +39,17 @@ const NOTHING: readonly never[] = Object.freeze([]);
 
 /** Runs a rule that names the resource of the request. `spent`: what the rules before it have cost. */
 export function runRule(rule: CompiledRule, activation: Activation, { limits, spent }: RuleBudget): RuleRun {
-  const { request, world } = activation.subject;
-  const match = matchOf(rule.match, request, world);
+  const match = matchOf(rule.match, activation);
   if (match.matches === false) return unmatched(rule, match.because, 0);
   if (match.matches === undefined) return failed(rule, [match.problem], 0);
   const budget = new Budget(Math.min(limits.rule, Math.max(0, limits.request - spent)), limits.expression);
   const problem = activation.bind(rule, budget);
   if (problem !== undefined) return failed(rule, [problem], 0);
-  const conditions = conditionsOf(rule, activation, budget);
-  if (conditions.unmatched !== undefined) return unmatched(rule, conditions.unmatched, budget.used);
-  if (conditions.errors.length > 0) return failed(rule, conditions.errors, budget.used);
+  if (rule.matchConditions.length > 0) {
+    const conditions = conditionsOf(rule, activation, budget);
+    if (conditions.unmatched !== undefined) return unmatched(rule, conditions.unmatched, budget.used);
+    if (conditions.errors.length > 0) return failed(rule, conditions.errors, budget.used);
+  }
   return judge(rule, activation, budget);
 }
 
@@ -72,7 +73,6 @@ function conditionsOf(
   { inputs }: Activation,
   budget: Budget,
 ): { readonly unmatched?: string; readonly errors: readonly string[] } {
-  if (matchConditions.length === 0) return { errors: NOTHING };
   const errors: string[] = [];
   for (const { name, program } of matchConditions) {
     const { value, error } = program.run(inputs, budget);

@@ -33,17 +33,17 @@ export class Budget {
     }
   }
 
-  /** Starts a run, perhaps within another; what it returns belongs into `leave`. */
-  enter(): { readonly used: number; readonly ceiling: number } {
-    const outer = { used: this.#used, ceiling: this.#ceiling };
+  /** Starts a run, perhaps within another, and gives the ceiling of that one, which belongs into `leave`. */
+  enter(): number {
+    const outer = this.#ceiling;
     this.#ceiling = Math.min(this.limit, this.#used + this.runLimit);
     return outer;
   }
 
-  /** Ends a run and gives its cost. */
-  leave(outer: { readonly used: number; readonly ceiling: number }): number {
-    const cost = this.#used - outer.used;
-    this.#ceiling = Math.min(this.limit, outer.ceiling + cost);
+  /** Ends a run and gives its cost. `usedBefore`: what was used when it started. */
+  leave(outerCeiling: number, usedBefore: number): number {
+    const cost = this.#used - usedBefore;
+    this.#ceiling = Math.min(this.limit, outerCeiling + cost);
     return cost;
   }
 }

@@ -3,13 +3,13 @@ import type { Budget } from "./budget.ts";
 import { type Checked, check } from "./check.ts";
 import { type Environment, namesOf } from "./environment.ts";
 import { Compiler } from "./evaluate.ts";
-import type { Frame, Run } from "./evaluate-frame.ts";
+import { type EmptyFrame, newFrame, type Run } from "./evaluate-frame.ts";
 import { parse } from "./parser.ts";
 import { ParseProblem } from "./parser-problem.ts";
 import { type Problem, problemAt } from "./problems.ts";
 import { STANDARD } from "./standard.ts";
 import type { Type } from "./types.ts";
-import { CelError, toElement, type Value } from "./values.ts";
+import { CelError, LazyValue, type Value } from "./values.ts";
 
 export { Budget } from "./budget.ts";
 export type { Environment } from "./environment.ts";
@@ -54,9 +54,15 @@ export function compile(text: string, environment: Environment): Compilation {
     if (checked !== undefined && checked.problems.length > 0) {
       return { ok: false, problems: checked.problems };
     }
-    const run = new Compiler(environment, checked?.overloads).compile(expression);
+    const compiler = new Compiler(environment, checked?.overloads);
+    const compiled = { run: compiler.compile(expression), empty: compiler.empty };
     const type: Type = checked?.type ?? { kind: "dyn" };
-    const program: Program = { text, expression, type, run: (variables, budget) => start(run, variables, budget) };
+    const program: Program = {
+      text,
+      expression,
+      type,
+      run: (variables, budget) => start(compiled, variables, budget),
+    };
     return { ok: true, program, checked };
   } catch (error) {
     if (error instanceof ParseProblem) {
@@ -79,14 +85,20 @@ function withStandard(environment: Environment): Environment {
   return complete;
 }
 
-function start(run: Run, inputs: Readonly<Record<string, unknown>>, budget: Budget): Outcome {
+interface Compiled {
+  readonly run: Run;
+  readonly empty: EmptyFrame;
+}
+
+function start({ run, empty }: Compiled, inputs: Readonly<Record<string, unknown>>, budget: Budget): Outcome {
+  const usedBefore = budget.used;
   const outer = budget.enter();
-  const frame: Frame = { budget, inputs, roots: [], locals: [] };
+  const frame = newFrame(inputs, budget, empty);
   try {
     const value = run(frame);
-    return { value, cost: budget.leave(outer) };
+    return { value, cost: budget.leave(outer, usedBefore) };
   } catch (error) {
-    const cost = budget.leave(outer);
+    const cost = budget.leave(outer, usedBefore);
     if (error instanceof CelError) {
       return { error, cost };
     }
@@ -103,22 +115,6 @@ function start(run: Run, inputs: Readonly<Record<string, unknown>>, budget: Budg
  */
 export function lazyRecord(members: Readonly<Record<string, () => Value>>): Readonly<Record<string, unknown>> {
   const record: Record<string, unknown> = Object.create(null);
-  for (const [name, compute] of Object.entries(members)) {
-    let known: { readonly value: Value } | { readonly error: unknown } | undefined;
-    const get = (): unknown => {
-      if (known === undefined) {
-        try {
-          known = { value: compute() };
-        } catch (error) {
-          known = { error };
-        }
-      }
-      if ("error" in known) {
-        throw known.error;
-      }
-      return toElement(known.value);
-    };
-    Object.defineProperty(record, name, { enumerable: true, get });
-  }
+  for (const [name, compute] of Object.entries(members)) record[name] = new LazyValue(compute);
   return record;
 }

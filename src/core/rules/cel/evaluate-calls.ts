@@ -22,11 +22,16 @@ export function compileCall(name: string, overloads: readonly Overload[], args: 
     return (frame) => {
       const value = first(frame);
       frame.budget.charge(1);
-      const found = overloads.find(({ parameters: [type] }) => type !== undefined && isOfType(value, type));
-      if (found === undefined) {
-        throw mismatch(name, [value]);
+      for (const overload of overloads) {
+        const [type] = overload.parameters;
+        if (type !== undefined && isOfType(value, type)) {
+          if (overload.cost !== undefined) {
+            pay(frame, overload.cost([value]));
+          }
+          return overload.call(value);
+        }
       }
-      return found.cost === undefined ? found.call(value) : charged(frame, found, [value]);
+      throw mismatch(name, [value]);
     };
   }
   const [only] = overloads;
@@ -45,7 +50,10 @@ export function compileCall(name: string, overloads: readonly Overload[], args: 
       if (left === undefined || right === undefined || !isOfType(a, left) || !isOfType(b, right)) {
         throw mismatch(name, [a, b]);
       }
-      return charged(frame, only, [a, b]);
+      if (only.cost !== undefined) {
+        pay(frame, only.cost([a, b]));
+      }
+      return only.call(a, b);
     };
   }
   return (frame) => {
@@ -84,10 +92,14 @@ export function withPrepared(overload: Overload, constant: Value | undefined): O
 /** The result, and what it costs beyond the one unit of every call. */
 function charged(frame: Frame, { call, cost }: Overload, values: readonly Value[]): Value {
   if (cost !== undefined) {
-    // What an argument out of range makes negative must not give units back; the one of the call itself may.
-    frame.budget.charge(Math.max(-1, cost(values)));
+    pay(frame, cost(values));
   }
   return call(...values);
+}
+
+/** What an argument out of range makes negative must not give units back; the one of the call itself may. */
+function pay(frame: Frame, units: number): void {
+  frame.budget.charge(Math.max(-1, units));
 }
 
 export function compileBinary({ call, cost }: BinaryOperator, left: Run, right: Run): Run {

@@ -12,6 +12,17 @@ export interface Frame {
   readonly locals: Value[];
 }
 
+/** The arrays of a frame before the run, as long as the program needs them: one that grows takes room for many more. */
+export type EmptyFrame = Pick<Frame, "roots" | "locals">;
+
+export function emptyFrame(roots: number, locals: number): EmptyFrame {
+  return { roots: Array.from({ length: roots }, () => undefined), locals: Array.from({ length: locals }, () => null) };
+}
+
+export function newFrame(inputs: Frame["inputs"], budget: Budget, { roots, locals }: EmptyFrame): Frame {
+  return { budget, inputs, roots: roots.slice(), locals: locals.slice() };
+}
+
 /** A compiled expression. Throws a CelError. */
 export type Run = (frame: Frame) => Value;
 

@@ -6,7 +6,7 @@ import { canBeKey, compileIndex, compileSelect } from "./evaluate-access.ts";
 import { compileBinary, compileCall, compileOr, compileUnary, membership, withPrepared } from "./evaluate-calls.ts";
 import { compileList, compileMap } from "./evaluate-literals.ts";
 import { collect, existsOne, fold, insert, quantifier, shapeOf, type FoldParts, type Shape } from "./evaluate-fold.ts";
-import { bindLocal, findLocal, type Run, type Scope } from "./evaluate-frame.ts";
+import { bindLocal, findLocal, emptyFrame, type EmptyFrame, newFrame, type Run, type Scope } from "./evaluate-frame.ts";
 import { compileConditional, compileLogic } from "./evaluate-logic.ts";
 import type { Overload } from "./library.ts";
 import { qualifiedName } from "./parser.ts";
@@ -26,6 +26,7 @@ export class Compiler {
   readonly #overloads: Checked["overloads"];
   /** Places of the inputs in `Frame.roots`. */
   readonly #roots = new Map<string, number>();
+  #locals = 0;
   readonly #constants = new WeakMap<Run, { readonly value: Value }>();
 
   /** With `overloads`, a call prefers what the checker has found for it. */
@@ -33,6 +34,11 @@ export class Compiler {
     this.#environment = environment;
     this.#names = namesOf(environment);
     this.#overloads = overloads;
+  }
+
+  /** What the programs that were compiled so far need. */
+  get empty(): EmptyFrame {
+    return emptyFrame(this.#roots.size, this.#locals);
   }
 
   compile(expression: Expression, scope?: Scope): Run {
@@ -85,7 +91,7 @@ export class Compiler {
     }
     try {
       const budget = new Budget(Number.POSITIVE_INFINITY);
-      return this.#constant(run({ budget, inputs: {}, roots: [], locals: [] }));
+      return this.#constant(run(newFrame({}, budget, this.empty)));
     } catch (error) {
       if (!(error instanceof CelError)) {
         throw error;
@@ -240,11 +246,17 @@ export class Compiler {
     );
   }
 
+  #bind(scope: Scope | undefined, name: string): Scope {
+    const local = bindLocal(scope, name);
+    this.#locals = Math.max(this.#locals, local.slot + 1);
+    return local;
+  }
+
   #fold(comprehension: Comprehension, scope: Scope | undefined): Run {
     const shape = shapeOf(comprehension);
     const range = this.compile(comprehension.range, scope);
     const initial = this.compile(comprehension.initial, scope);
-    const accumulator = bindLocal(scope, comprehension.accumulator);
+    const accumulator = this.#bind(scope, comprehension.accumulator);
     if (shape.kind === "bind") {
       const result = this.compile(comprehension.result, accumulator);
       const { slot } = accumulator;
@@ -253,8 +265,8 @@ export class Compiler {
         return result(frame);
       };
     }
-    const first = bindLocal(accumulator, comprehension.variable);
-    const second = comprehension.variable2 === undefined ? undefined : bindLocal(first, comprehension.variable2);
+    const first = this.#bind(accumulator, comprehension.variable);
+    const second = comprehension.variable2 === undefined ? undefined : this.#bind(first, comprehension.variable2);
     const parts = { range, slot: first.slot, slot2: second?.slot };
     const inner = second ?? first;
     if (shape.kind === "other") {

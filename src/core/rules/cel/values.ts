@@ -104,12 +104,46 @@ export class CelError {
   }
 }
 
-/** A double without fraction as an element of a list: a bare 1 there is JSON's, and an int. */
-export class WholeDouble {
+/** What a list or a plain object holds for a value that cannot stand there as it is, or is not known yet. */
+abstract class StandIn {
+  /** May throw a CelError. */
+  abstract readonly value: Value;
+}
+
+/** A double without fraction: a bare 1 in a list is JSON's, and an int. */
+export class WholeDouble extends StandIn {
   readonly value: number;
 
   constructor(value: number) {
+    super();
     this.value = value;
+  }
+}
+
+/** A value that is computed when it is first read, once; what the computation throws is thrown again at every read. */
+export class LazyValue extends StandIn {
+  readonly #compute: () => Value;
+  #known: { readonly value: Value } | { readonly error: unknown } | undefined;
+
+  constructor(compute: () => Value) {
+    super();
+    this.#compute = compute;
+  }
+
+  get value(): Value {
+    const known = (this.#known ??= this.#first());
+    if ("error" in known) {
+      throw known.error;
+    }
+    return known.value;
+  }
+
+  #first(): { readonly value: Value } | { readonly error: unknown } {
+    try {
+      return { value: this.#compute() };
+    } catch (error) {
+      return { error };
+    }
   }
 }
 
@@ -121,7 +155,7 @@ export function fromJson(element: unknown): Value {
   if (typeof element === "number") {
     return Number.isInteger(element) && element >= -INT_END && element < INT_END ? BigInt(element) : element;
   }
-  if (typeof element === "object" && element instanceof WholeDouble) {
+  if (typeof element === "object" && element instanceof StandIn) {
     return element.value;
   }
   return (element ?? null) as Value;
