@@ -114,6 +114,10 @@ describe("lists", () => {
 test.each<readonly [string, readonly Value[], number]>([
   ["lowerAscii", ["ABCDEFGHIJ abcdefghij"], 3],
   ["replace", ["abc 123 def 123", "123", "456"], 3],
+  // What makes a text longer is counted by us alone: 300 more characters, and 10 in an empty text.
+  ["replace", ["abc 123 def 123", "1", "1".repeat(151)], 33],
+  ["replace", ["abc 123 def 123", "1", "1".repeat(151), 1n], 18],
+  ["replace", ["", "", "0123456789"], 1],
   ["split", ["abc 123 def 123", " "], 3],
   ["join", [["aa", "bb", "cc", "d", "e", "f", "g", "h", "i", "j"], " "], 5],
   ["find", ["abc 123", "[0-9]*"], 2],

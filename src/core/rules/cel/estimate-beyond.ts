@@ -1,5 +1,5 @@
 import { COMPILE_BASE, COMPILE_FACTOR, patternSize } from "../library/pattern-size.ts";
-import type { Call, Operand } from "./estimate-calls.ts";
+import { type Call, estimateCall, type Operand } from "./estimate-calls.ts";
 import { add, fixed, multiply, PER_CHARACTER, PER_PATTERN_CHARACTER, type Range, scale } from "./estimate-range.ts";
 import { CHARACTERS_A_UNIT, URL_UNITS, ZONE_UNITS } from "./standard-cost.ts";
 
@@ -29,6 +29,8 @@ function beyond(call: Call): Range {
       return first === undefined ? NOTHING : scale(multiply(first.size, add(fixed(1), traversal(first.itemSize))), 2);
     case "join":
       return joined(call);
+    case "replace":
+      return replaced(call);
     case "_+_":
       return overload === "add_list" ? traversal(add(...parameters.map(({ size }) => size))) : NOTHING;
     default:
@@ -62,4 +64,11 @@ function pattern({ overload, target, arguments: parameters }: Call): Range {
 function joined({ target, arguments: [separator] }: Call): Range {
   if (target === undefined) return NOTHING;
   return traversal(multiply(target.size, add(target.itemSize, separator?.size ?? NOTHING)));
+}
+
+/** What is longer than what it stands for makes the text longer. */
+function replaced(call: Call): Range {
+  const [found, put] = call.arguments;
+  if (found === undefined || put === undefined || put.size.max <= found.size.min) return NOTHING;
+  return traversal(estimateCall(call).size ?? NOTHING);
 }

@@ -22,7 +22,13 @@ import { traversalOf } from "./traversal.ts";
 
 /** UTF-16 units of the longest text that a function makes: ten times what an object may be in etcd. */
 const RESULT_MAX = 16_000_000;
-const REPLACED: Cost = traversal(2);
+const SPLIT: Cost = traversal(2);
+/** Of replacing cel-go counts the text that is read; what comes out may be many times as long. */
+const REPLACED: Cost = ([text, old, by, count]) => {
+  const growth = sizeOf(by) - sizeOf(old);
+  const made = growth > 0 ? replacements(text, old, count) * growth : 0;
+  return Math.ceil(sizeOf(text) * 2 * TRAVERSAL_FACTOR) + Math.ceil(made * TRAVERSAL_FACTOR);
+};
 const JOINED: Cost = ([list, separator]) => {
   const gap = sizeOf(separator ?? "");
   const size = isList(list) ? list.reduce((sum: number, element) => sum + sizeOf(fromJson(element)) + gap, 0) : 0;
@@ -73,7 +79,7 @@ function reading(): readonly FunctionDeclaration[] {
 
 function changing(): readonly FunctionDeclaration[] {
   const text = { parameters: [STRING], result: STRING, cost: traversal() };
-  const split = { result: STRINGS, call: splitText, cost: REPLACED };
+  const split = { result: STRINGS, call: splitText, cost: SPLIT };
   const replace = { result: STRING, call: replaceText, cost: REPLACED };
   const joined = { result: STRING, call: join, cost: JOINED };
   return [
@@ -152,6 +158,16 @@ function lowerAscii(text: string): string {
 
 function upperAscii(text: string): string {
   return text.replace(/[a-z]+/g, (letters) => letters.toUpperCase());
+}
+
+/** How often `replace` finds the old text. */
+function replacements(text: Value | undefined, old: Value | undefined, count: Value | undefined): number {
+  if (typeof text !== "string" || typeof old !== "string") return 0;
+  const most = typeof count === "bigint" && count >= 0n ? Number(count) : Number.POSITIVE_INFINITY;
+  if (old === "") return Math.min(most, runeCount(text) + 1);
+  let found = 0;
+  for (let at = text.indexOf(old); at >= 0 && found < most; at = text.indexOf(old, at + old.length)) found += 1;
+  return found;
 }
 
 /** At most `count` times, for ever when negative; an empty text is found before, between and after the characters. */
