@@ -1,3 +1,4 @@
+import { CelError } from "../cel/values.ts";
 import { goQuote } from "./go-text.ts";
 
 /** An IP address as Go's net/netip has it. */
@@ -11,7 +12,7 @@ export interface Address {
 const GROUPS = 8;
 const GROUP_MAX_DIGITS = 4;
 
-/** Throws an Error with netip's message. */
+/** Throws a CelError with netip's message. */
 export function parseAddress(text: string): Address {
   const [first] = /[.:%]/.exec(text) ?? [];
   if (first === ".") return { bits: 32, value: parseIpv4(text, text), zone: "" };
@@ -19,8 +20,8 @@ export function parseAddress(text: string): Address {
   throw problem(text, first === "%" ? "missing IPv6 address" : "unable to parse IP");
 }
 
-function problem(text: string, message: string, at = ""): Error {
-  return new Error(`ParseAddr(${goQuote(text)}): ${message}${at === "" ? "" : ` (at ${goQuote(at)})`}`);
+function problem(text: string, message: string, at = ""): CelError {
+  return new CelError(`ParseAddr(${goQuote(text)}): ${message}${at === "" ? "" : ` (at ${goQuote(at)})`}`);
 }
 
 /** `part` is the address, all of `text` or its end. */

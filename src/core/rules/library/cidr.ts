@@ -104,7 +104,7 @@ function toCidr(text: string): CidrValue {
   try {
     return parseCidr(text);
   } catch (error) {
-    throw new CelError(`network address parse error during conversion from string: ${(error as Error).message}`);
+    throw new CelError(`network address parse error during conversion from string: ${(error as CelError).message}`);
   }
 }
 
@@ -119,14 +119,14 @@ function isCidr(text: string): boolean {
 
 function parseCidr(text: string): CidrValue {
   const { address, length } = readPrefix(text);
-  if (isMappedIpv4(address)) throw new Error(`IPv4-mapped IPv6 address ${goQuote(text)} is not allowed`);
+  if (isMappedIpv4(address)) throw new CelError(`IPv4-mapped IPv6 address ${goQuote(text)} is not allowed`);
   return new CidrValue(address, length);
 }
 
 /** As netip.ParsePrefix. */
 function readPrefix(text: string): { readonly address: Address; readonly length: number } {
   const problem = (message: string) =>
-    new Error(
+    new CelError(
       `network address parse error during conversion from string: netip.ParsePrefix(${goQuote(text)}): ${message}`,
     );
   const slash = text.lastIndexOf("/");
@@ -141,11 +141,11 @@ function readPrefix(text: string): { readonly address: Address; readonly length:
   return { address, length: Number(bits) };
 }
 
-function attempt<T>(work: () => T, problem: (message: string) => Error): T {
+function attempt<T>(work: () => T, problem: (message: string) => CelError): T {
   try {
     return work();
   } catch (error) {
-    throw problem((error as Error).message);
+    throw problem((error as CelError).message);
   }
 }
 

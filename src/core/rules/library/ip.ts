@@ -83,7 +83,7 @@ function readAddress(text: string): Address {
   try {
     return parseAddress(text);
   } catch (error) {
-    const reason = (error as Error).message;
+    const reason = (error as CelError).message;
     throw new CelError(`IP Address ${goQuote(text)} parse error during conversion from string: ${reason}`);
   }
 }

@@ -1,3 +1,5 @@
+import { CelError } from "../cel/values.ts";
+
 /** A decimal number as resource.Quantity of Kubernetes (apimachinery/pkg/api/resource) keeps it: unscaled * 10^scale. */
 export interface Amount {
   readonly unscaled: bigint;
@@ -48,11 +50,11 @@ interface Suffix {
   readonly exponent: number;
 }
 
-/** Throws an Error with Kubernetes' message. */
+/** Throws a CelError with Kubernetes' message. */
 export function parseQuantity(text: string): Amount {
   // Kubernetes takes a number without digits, such as "Mi" or "+", for zero.
   const parts = /^([+-]?)0*(\d*)(?:\.(\d*))?([eEinumkKMGTP]*[-+]?\d*)$/.exec(text);
-  if (parts === null || text === "") throw new Error(WRONG_FORM);
+  if (parts === null || text === "") throw new CelError(WRONG_FORM);
   const [, sign = "", digits = "", fraction = "", rest = ""] = parts;
   const suffix = readSuffix(rest);
   const whole = digits === "" ? "0" : digits;
@@ -67,9 +69,9 @@ function readSuffix(text: string): Suffix {
   const binary = BINARY_SUFFIXES.get(text);
   if (binary !== undefined) return { base: 2, exponent: binary };
   const [, exponent] = /^[eE]([+-]?\d+)$/.exec(text) ?? [];
-  if (exponent === undefined) throw new Error(WRONG_SUFFIX);
+  if (exponent === undefined) throw new CelError(WRONG_SUFFIX);
   const value = BigInt(exponent.replace("+", ""));
-  if (value !== BigInt.asIntN(64, value)) throw new Error(WRONG_SUFFIX);
+  if (value !== BigInt.asIntN(64, value)) throw new CelError(WRONG_SUFFIX);
   return { base: 10, exponent: Number(BigInt.asIntN(32, value)) };
 }
 
@@ -95,7 +97,7 @@ function fastAmount({ whole, fraction, suffix }: Parts): Amount | undefined {
 /** Without its sign. Brought to a billionth, away from zero. */
 function slowAmount(number: string, { base, exponent }: Suffix): Amount {
   const [, whole = "", fraction = ""] = /^[+-]?(\d*)\.?(\d*)$/.exec(number) ?? [];
-  if (whole + fraction === "" || exponent > EXPONENT_MAX) throw new Error(WRONG_NUMBER);
+  if (whole + fraction === "" || exponent > EXPONENT_MAX) throw new CelError(WRONG_NUMBER);
   const digits = BigInt(whole + fraction) * (base === 2 ? 1n << BigInt(exponent) : 1n);
   const scale = (base === 2 ? 0 : exponent) - fraction.length;
   const isFast = false;

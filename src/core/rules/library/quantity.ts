@@ -82,7 +82,7 @@ function toQuantity(text: string): Quantity {
   try {
     return new Quantity(parseQuantity(text));
   } catch (error) {
-    throw new CelError((error as Error).message);
+    throw new CelError((error as CelError).message);
   }
 }
 

@@ -1,3 +1,4 @@
+import { CelError } from "../cel/values.ts";
 import { decodeUtf8, goQuote } from "./go-text.ts";
 
 /** The parts of a URL, each with its own characters that need no escape (Go's net/url encoding modes). */
@@ -25,21 +26,21 @@ export function isEscaped(bytes: string, part: Part): boolean {
   return Array.from(bytes).every((byte) => /[!$&'()*+,;=:@[\]%]/.test(byte) || ALLOWED[part].test(byte));
 }
 
-/** The bytes without percent signs. Throws an Error with Go's message. */
+/** The bytes without percent signs. Throws a CelError with Go's message. */
 export function unescape(bytes: string, part: Part): string {
   const isHost = part === "host" || part === "zone";
   return bytes.replace(/%[^]?[^]?|[^]/g, (found) => {
     if (found.startsWith("%")) return String.fromCharCode(escapedByte(found, part));
     if (found === "+" && part === "query") return " ";
     if (isHost && found < "\x80" && !ALLOWED[part].test(found)) {
-      throw new Error(`invalid character ${goQuote(found)} in host name`);
+      throw new CelError(`invalid character ${goQuote(found)} in host name`);
     }
     return found;
   });
 }
 
 function escapedByte(found: string, part: Part): number {
-  const refusal = () => new Error(`invalid URL escape ${quoteBytes(found)}`);
+  const refusal = () => new CelError(`invalid URL escape ${quoteBytes(found)}`);
   if (!/^%[0-9a-fA-F]{2}$/.test(found)) throw refusal();
   const byte = Number.parseInt(found.slice(1), 16);
   // A host may escape only what is not ASCII, and the percent sign before a zone.

@@ -1,4 +1,5 @@
 import { encodeUtf8 } from "../cel/parser-literals.ts";
+import { CelError } from "../cel/values.ts";
 import { parseAddress } from "./address.ts";
 import { decodeUtf8, goQuote } from "./go-text.ts";
 import { escape, type Part, unescape } from "./url-escape.ts";
@@ -32,7 +33,7 @@ export function textOf(bytes: string): string {
   return decodeUtf8(Uint8Array.from(bytes, (character) => character.charCodeAt(0)));
 }
 
-/** As url.ParseRequestURI: absolute, and a `#` has no meaning. Throws an Error with Go's message. */
+/** As url.ParseRequestURI: absolute, and a `#` has no meaning. Throws a CelError with Go's message. */
 export function checkRequestUri(text: string): void {
   try {
     parse(bytesOf(text), true);
@@ -41,7 +42,7 @@ export function checkRequestUri(text: string): void {
   }
 }
 
-/** As url.Parse after url.ParseRequestURI. Throws an Error with Go's message. */
+/** As url.Parse after url.ParseRequestURI. Throws a CelError with Go's message. */
 export function parseUrl(text: string): Url {
   checkRequestUri(text);
   const bytes = bytesOf(text);
@@ -54,8 +55,8 @@ export function parseUrl(text: string): Url {
   }
 }
 
-function parseError(text: string, error: unknown): Error {
-  return new Error(`parse ${goQuote(text)}: ${(error as Error).message}`);
+function parseError(text: string, error: unknown): CelError {
+  return new CelError(`parse ${goQuote(text)}: ${(error as CelError).message}`);
 }
 
 function cut(text: string, separator: string): readonly [string, string | undefined] {
@@ -78,8 +79,8 @@ const NOTHING: Url = {
 };
 
 function parse(raw: string, isRequest: boolean): Url {
-  if (/[^ -~\x80-\xff]/.test(raw)) throw new Error("net/url: invalid control character in URL");
-  if (raw === "" && isRequest) throw new Error("empty url");
+  if (/[^ -~\x80-\xff]/.test(raw)) throw new CelError("net/url: invalid control character in URL");
+  if (raw === "" && isRequest) throw new CelError("empty url");
   if (raw === "*") return { ...NOTHING, path: "*" };
   const [scheme, afterScheme] = readScheme(raw);
   const forceQuery = afterScheme.indexOf("?") === afterScheme.length - 1 && afterScheme !== "";
@@ -87,8 +88,8 @@ function parse(raw: string, isRequest: boolean): Url {
   const start = { ...NOTHING, scheme, query, forceQuery };
   if (!rest.startsWith("/")) {
     if (scheme !== "") return { ...start, opaque: rest };
-    if (isRequest) throw new Error("invalid URI for request");
-    if (cut(rest, "/")[0].includes(":")) throw new Error("first path segment in URL cannot contain colon");
+    if (isRequest) throw new CelError("invalid URI for request");
+    if (cut(rest, "/")[0].includes(":")) throw new CelError("first path segment in URL cannot contain colon");
   }
   const hasAuthority = rest.startsWith("//") && (scheme !== "" || (!isRequest && !rest.startsWith("///")));
   if (!hasAuthority) {
@@ -105,7 +106,7 @@ function parse(raw: string, isRequest: boolean): Url {
 }
 
 function readScheme(raw: string): readonly [string, string] {
-  if (raw.startsWith(":")) throw new Error("missing protocol scheme");
+  if (raw.startsWith(":")) throw new CelError("missing protocol scheme");
   const [, scheme, rest = ""] = /^([a-zA-Z][a-zA-Z0-9+.-]*):(.*)$/s.exec(raw) ?? [];
   return scheme === undefined ? ["", raw] : [scheme.toLowerCase(), rest];
 }
@@ -121,7 +122,7 @@ function parseAuthority(scheme: string, authority: string): Pick<Url, "user" | "
   const host = parseHost(scheme, authority.slice(at + 1));
   if (at < 0) return { user: undefined, host };
   const info = authority.slice(0, at);
-  if (/[^A-Za-z0-9\-._:~!$&'()*+,;=%@]/.test(info)) throw new Error("net/url: invalid userinfo");
+  if (/[^A-Za-z0-9\-._:~!$&'()*+,;=%@]/.test(info)) throw new CelError("net/url: invalid userinfo");
   const [name, password] = cut(info, ":");
   return {
     user: {
@@ -134,7 +135,7 @@ function parseAuthority(scheme: string, authority: string): Pick<Url, "user" | "
 
 function parseHost(scheme: string, host: string): string {
   const open = host.lastIndexOf("[");
-  if (open > 0) throw new Error("invalid IP-literal");
+  if (open > 0) throw new CelError("invalid IP-literal");
   if (open === 0) return parseIpLiteral(host);
   const first = host.indexOf(":");
   if (first >= 0) {
@@ -146,20 +147,20 @@ function parseHost(scheme: string, host: string): string {
 }
 
 function checkPort(port: string): void {
-  if (port !== "" && !/^:[0-9]*$/.test(port)) throw new Error(`invalid port ${goQuote(textOf(port))} after host`);
+  if (port !== "" && !/^:[0-9]*$/.test(port)) throw new CelError(`invalid port ${goQuote(textOf(port))} after host`);
 }
 
 /** `[::1]:80` */
 function parseIpLiteral(host: string): string {
   const close = host.lastIndexOf("]");
-  if (close < 0) throw new Error("missing ']' in host");
+  if (close < 0) throw new CelError("missing ']' in host");
   const port = host.slice(close + 1);
   checkPort(port);
   const name = host.slice(1, close);
   const zone = name.indexOf("%25");
   const bare =
     zone < 0 ? unescape(name, "host") : unescape(name.slice(0, zone), "host") + unescape(name.slice(zone), "zone");
-  if (addressBits(bare) === 32) throw new Error("invalid IP-literal");
+  if (addressBits(bare) === 32) throw new CelError("invalid IP-literal");
   return `[${bare}]${port}`;
 }
 
@@ -167,7 +168,7 @@ function addressBits(text: string): number {
   try {
     return parseAddress(textOf(text)).bits;
   } catch (error) {
-    throw new Error(`invalid host: ${(error as Error).message}`, { cause: error });
+    throw new CelError(`invalid host: ${(error as CelError).message}`);
   }
 }
 

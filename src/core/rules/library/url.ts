@@ -55,7 +55,7 @@ function toUrl(text: string): UrlValue {
   try {
     return new UrlValue(parseUrl(text));
   } catch (error) {
-    throw new CelError(`URL parse error during conversion from string: ${(error as Error).message}`);
+    throw new CelError(`URL parse error during conversion from string: ${(error as CelError).message}`);
   }
 }
 
@@ -134,6 +134,6 @@ export function uriProblem(text: string): string | undefined {
     checkRequestUri(text);
     return undefined;
   } catch (error) {
-    return (error as Error).message;
+    return (error as CelError).message;
   }
 }
