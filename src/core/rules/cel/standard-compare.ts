@@ -64,7 +64,23 @@ function equalElements(a: unknown, b: unknown): boolean {
 
 type AnyMap = CelMap | Readonly<Record<string, unknown>>;
 
+function equalRecords(a: Readonly<Record<string, unknown>>, b: Readonly<Record<string, unknown>>): boolean {
+  const keys = Object.keys(a);
+  if (keys.length !== Object.keys(b).length) {
+    return false;
+  }
+  for (const key of keys) {
+    if (!Object.hasOwn(b, key) || !equalElements(a[key], b[key])) {
+      return false;
+    }
+  }
+  return true;
+}
+
 function equalMaps(a: AnyMap, b: AnyMap): boolean {
+  if (isRecord(a) && isRecord(b)) {
+    return equalRecords(a, b);
+  }
   if (sizeOfMap(a) !== sizeOfMap(b)) {
     return false;
   }

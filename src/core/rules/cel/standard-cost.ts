@@ -66,7 +66,13 @@ function deepSize(value: Value): number {
     }
     return size;
   }
-  if (isRecord(value) || isCelMap(value)) {
+  if (isRecord(value)) {
+    for (const key of Object.keys(value)) {
+      size += ENTRY_SIZE + deepSize(fromJson(value[key]));
+    }
+    return size;
+  }
+  if (isCelMap(value)) {
     for (const key of keysOf(value)) {
       size += ENTRY_SIZE + deepSize(lookUp(value, key) ?? null);
     }
