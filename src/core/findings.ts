@@ -150,6 +150,11 @@ export const FINDINGS = {
     "Another object acts on some requests instead",
     "Istio takes a DestinationRule or VirtualService from the namespace of the client first, then from that of the Service, then from istio-system, and merges nothing of them.",
   ),
+  FL323: entry(
+    "warn",
+    "A backend of the split is not there",
+    "Requests that a mesh sends to a Service or port that does not exist are answered with an error: 500 on Linkerd, 503 on Istio.",
+  ),
   FL401: entry("deny", "Linkerd drops this value", "Linkerd logs one line and drops the whole group of settings."),
   FL402: entry(
     "deny",

@@ -31,6 +31,10 @@ const CASES: Readonly<Record<Section, readonly string[]>> = {
   ],
   timeout: ["timeout: {request: 2s500ms}", "timeout: {response: 1s}", "timeout: {idle: 30s}"],
   routes: ["routes: [{name: reads, matches: [{path: {value: /users}, method: GET}], retry: {maxAttempts: 0}}]"],
+  trafficSplit: [
+    "trafficSplit: {backends: [{name: web, weight: 80}, {name: web-v2, weight: 20}]}",
+    "trafficSplit: {backends: [{name: web-v2, weight: 1, port: 8080}], matches: [{headers: [{name: x-canary, value: on-demand}]}]}",
+  ],
   faultInjection: [
     "faultInjection: {abort: {percent: 10, status: 503}}",
     "faultInjection: {delay: {percent: 50, duration: 2s}, matches: [{headers: [{name: x-chaos, value: yes-please}]}]}",
@@ -67,6 +71,10 @@ function rowOf(text: string): string {
   const linkerd = compileForLinkerd(intent, SERVICE_KIND, version.linkerd);
   const annotations = linkerd.groups.flatMap((group) => Object.entries(group.annotations));
   const routes = (intent.routes ?? []).map(({ name }) => `an HTTPRoute for \`${name}\`, and one for the rest`);
+  const split = (intent.trafficSplit?.backends ?? []).map(({ name, weight }) => `${name} ${weight}`).join(", ");
+  const divided =
+    intent.trafficSplit?.matches.length === 0 ? "an HTTPRoute" : "an HTTPRoute for them, and one for the rest";
+  if (split !== "") routes.push(`${divided}; weights: ${split}`);
   const istio = compileForIstio(intent, SERVICE_KIND);
   const { outlierDetection } = destinationRuleSpec(intent, HOST)?.trafficPolicy ?? {};
   const { http = [] } = virtualServiceSpec(intent, HOST, version.istio) ?? {};
@@ -75,7 +83,9 @@ function rowOf(text: string): string {
     cell(
       [
         ...Object.entries(outlierDetection ?? {}).map(([key, value]) => code(`outlierDetection.${key}: ${value}`)),
-        ...http.map(({ route: _route, ...entry }) => code(`http: ${JSON.stringify(entry)}`)),
+        ...http.map(({ route, ...entry }) =>
+          code(`http: ${JSON.stringify(route.length > 1 || route[0]?.weight ? { ...entry, route } : entry)}`),
+        ),
       ],
       istio.findings,
     ),

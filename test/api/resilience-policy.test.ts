@@ -21,7 +21,7 @@ const DURATION = 'wanted a duration such as "300ms", "2s500ms" or "1h"';
 const DURATION_FIX = "Write whole numbers of at most five digits, each with a unit h, m, s or ms, at most four of them";
 const ZERO_FIX = "Leave the field out to have no limit of its own, or write a time such as 300ms";
 const SPEC_FIELDS =
-  "targetRefs, targetSelector, mesh, conflictResolution, circuitBreaker, retry, timeout, routes, faultInjection";
+  "targetRefs, targetSelector, mesh, conflictResolution, circuitBreaker, retry, timeout, routes, trafficSplit, faultInjection";
 const STATUS = 'wanted a status code such as "503", a range such as "500-504", "5xx" or "gateway-error"';
 const STATUS_FIX = 'Write one code from 100 to 599 or one of these forms, as a string in quotes, such as "429"';
 
@@ -88,7 +88,7 @@ describe("parseResiliencePolicy() refuses in spec", () => {
       {},
       [
         "spec: Found neither targetRefs nor targetSelector, wanted exactly one of targetRefs and targetSelector | Add targetRefs with the kind and name of what the policy is for",
-        "spec: Found none of them, wanted at least one of circuitBreaker, retry, timeout, routes, faultInjection | Add the section you want, for example circuitBreaker: {}",
+        "spec: Found none of them, wanted at least one of circuitBreaker, retry, timeout, routes, trafficSplit, faultInjection | Add the section you want, for example circuitBreaker: {}",
       ],
     ],
     [

@@ -221,12 +221,19 @@ describe("the effect of a write", () => {
 
   test("in Istio as the policies say, since it keeps nothing on the Service", () => {
     const faults = { abort: { percent: 5, status: 503 }, delay: { percent: 10, duration: "250ms" } };
-    const asked = policy({ circuitBreaker: {}, faultInjection: faults });
+    const trafficSplit = {
+      backends: [
+        { name: "next", weight: 5, port: 80 },
+        { name: "old", weight: 95 },
+      ],
+    };
+    const asked = policy({ circuitBreaker: {}, faultInjection: faults, trafficSplit });
     const seen = rule({
       validations: [
         "mesh.name == 'Istio' && effective.circuitBreaker.policy == 'user-service' && effective.circuitBreaker.maxPenalty == duration('1m')",
         "effective.faultInjection.abort == {'percent': 5, 'status': 503} && effective.faultInjection.matches == []",
         "effective.faultInjection.delay == {'percent': 10, 'duration': duration('250ms')}",
+        "effective.trafficSplit.backends == [{'name': 'next', 'weight': 5, 'port': 80}, {'name': 'old', 'weight': 95}] && effective.trafficSplit.matches == []",
       ],
     });
     const world = ruledWorld([ENFORCE, asked], { rules: [seen], defaults: { mesh: "Istio" } });

@@ -40,7 +40,7 @@ export class FakeRoutes {
 function stored(applied: KubernetesObject, live: KubernetesObject | undefined, version: string): KubernetesObject {
   const kept = Object.entries(live?.metadata?.annotations ?? {}).filter(([key]) => !key.includes("linkerd.io/"));
   const spec = structuredClone(applied.spec) as Spec;
-  for (const rule of spec.rules) rule.backendRefs = rule.backendRefs.map((backend) => ({ ...backend, weight: 1 }));
+  for (const rule of spec.rules) rule.backendRefs = rule.backendRefs.map((backend) => ({ weight: 1, ...backend }));
   return {
     ...applied,
     apiVersion: "gateway.networking.k8s.io/v1",

@@ -201,7 +201,7 @@ describe("planRoutes()", () => {
           code: "FL319",
           severity: "warn",
           path: "spec.routes",
-          message: "The API server serves no HTTPRoute of gateway.networking.k8s.io, so no entry has an effect",
+          message: "The API server serves no HTTPRoute of gateway.networking.k8s.io, so the section has no effect",
           fix: "install the CRDs of the Gateway API",
         },
       ],

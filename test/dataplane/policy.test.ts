@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
 import { FAIRLEAD_CRDS, startInProcess } from "../cluster/support.ts";
 import { applyObject } from "./api.ts";
+import type { Backend } from "./backend.ts";
 import { Mesh } from "./mesh.ts";
 import { NAMESPACE } from "./objects.ts";
 import { applyPolicy, deletePolicy, written } from "./policy.ts";
@@ -14,6 +15,7 @@ const MANY = 1_000;
 describe.skipIf(inject("mesh").state === "skipped")("what a policy makes the proxy of a client do", () => {
   let mesh: Mesh;
   let user: Subject;
+  let next: Backend;
 
   beforeAll(async () => {
     mesh = await Mesh.start([FAIRLEAD_CRDS]);
@@ -22,6 +24,7 @@ describe.skipIf(inject("mesh").state === "skipped")("what a policy makes the pro
     const workloads = new Workloads(mesh);
     const client = await workloads.addClient("client");
     user = new Subject({ service: "user", client, backends: await workloads.addService("user", 2) });
+    [next] = (await workloads.addService("user-next")) as [Backend];
     const fairlead = await startInProcess(mesh.cluster);
     mesh.onStop(() => fairlead.stop());
   });
@@ -31,7 +34,7 @@ describe.skipIf(inject("mesh").state === "skipped")("what a policy makes the pro
   });
 
   beforeEach(() => {
-    for (const backend of user.backends) backend.reset();
+    for (const backend of [...user.backends, next]) backend.reset();
   });
 
   test("a request is tried again as often as asked, and not on another code", async () => {
@@ -82,6 +85,52 @@ describe.skipIf(inject("mesh").state === "skipped")("what a policy makes the pro
       traffic: async () => (await send(user.request)).elapsedMs,
       inForce: between(1_990, 20_000),
       without: between(0, 1_900),
+    });
+  });
+
+  test("requests are divided by weight, as a change and the end of it say", async () => {
+    const split = (weight: number) => ({
+      trafficSplit: {
+        backends: [
+          { name: "user", weight: 100 - weight },
+          { name: "user-next", weight },
+        ],
+      },
+    });
+    const toNext = async (): Promise<number> => {
+      const before = next.hits;
+      await sendMany(MANY, user.request);
+      return next.hits - before;
+    };
+    expect(await toNext(), "before").toBe(0);
+    await applyPolicy(mesh, split(20));
+    try {
+      expect(await toNext(), "20 of 100").toEqual(share(20, MANY));
+      await applyPolicy(mesh, split(70));
+      expect(await toNext(), "70 of 100").toEqual(share(70, MANY));
+      await applyPolicy(mesh, split(0));
+      expect(await toNext(), "0 of 100").toBe(0);
+    } finally {
+      await deletePolicy(mesh);
+    }
+    expect(await toNext(), "taken back").toBe(0);
+  });
+
+  test("only requests with a header are divided where the split says so", async () => {
+    const canary = { ...user.request, headers: { "x-canary": "yes" } };
+    const hits = async () => {
+      const before = next.hits;
+      await sendMany(MANY / 10, user.request);
+      const ofOthers = next.hits - before;
+      await sendMany(MANY / 10, canary);
+      return { ofOthers, ofCanary: next.hits - before - ofOthers };
+    };
+    const matches = [{ headers: [{ name: "X-Canary", value: "yes" }] }];
+    await expectToActAndGo({
+      delivery: written(mesh, { trafficSplit: { backends: [{ name: "user-next", weight: 1 }], matches } }),
+      traffic: hits,
+      inForce: { ofOthers: 0, ofCanary: MANY / 10 },
+      without: { ofOthers: 0, ofCanary: 0 },
     });
   });
 

@@ -18,6 +18,8 @@ export interface RequestSettings {
   readonly timeoutMs: number | undefined;
   readonly abort: readonly [percent: number, status: number] | undefined;
   readonly delay: readonly [percent: number, ms: number] | undefined;
+  /** `host` or `host:port` with its part of the requests, 0 to 1; those with none are left out. */
+  readonly shares: Readonly<Record<string, number>>;
 }
 
 type Text = { readonly exact?: string; readonly prefix?: string; readonly regex?: string };
@@ -28,9 +30,15 @@ interface Match {
   readonly headers?: Readonly<Record<string, Text>>;
 }
 
+interface Destination {
+  readonly destination: { readonly host: string; readonly port?: { readonly number: number } };
+  readonly weight?: number;
+}
+
 export interface Http {
   readonly name: string;
   readonly match?: readonly Match[];
+  readonly route: readonly Destination[];
   readonly timeout?: string;
   readonly retries?: { readonly attempts: number; readonly perTryTimeout?: string; readonly retryOn?: string };
   readonly fault?: {
@@ -57,8 +65,21 @@ export function settingsFor(http: readonly Http[], request: Request): RequestSet
     grpcCodes: new Set(words.filter((word) => GRPC.includes(word))),
     timeoutMs: entry.timeout === undefined ? undefined : protobufMs(entry.timeout),
     abort: abort && [abort.percentage.value, abort.httpStatus],
+    shares: sharesOf(entry.route),
     delay: delay && [delay.percentage.value, protobufMs(delay.fixedDelay)],
   };
+}
+
+/** A single destination gets everything, whatever its weight; of several an absent weight is none. */
+function sharesOf(route: readonly Destination[]): Readonly<Record<string, number>> {
+  const sum = route.reduce((total, { weight = 0 }) => total + weight, 0);
+  if (route.length > 1 && sum === 0) throw new Error("Istio refuses weights that are all 0");
+  return Object.fromEntries(
+    route.flatMap(({ destination: { host, port }, weight = 0 }) => {
+      const share = route.length === 1 ? 1 : weight / sum;
+      return share === 0 ? [] : [[port === undefined ? host : `${host}:${port.number}`, share] as const];
+    }),
+  );
 }
 
 function statusesOf(word: string): readonly number[] {

@@ -71,6 +71,23 @@ const faultInjection = fc.record(
   },
   { requiredKeys: ["abort"] },
 );
+const backends = fc
+  .uniqueArray(
+    fc.record(
+      {
+        name: fc.constantFrom("user-service", "next", "last"),
+        weight: fc.integer({ min: 0, max: 5 }),
+        port: fc.constant(9090),
+      },
+      { requiredKeys: ["name", "weight"] },
+    ),
+    { minLength: 1, maxLength: 3, selector: ({ name }) => name },
+  )
+  .filter((list) => list.some(({ weight }) => weight > 0));
+const trafficSplit = fc.record(
+  { backends, matches: fc.array(match, { minLength: 1, maxLength: 2 }) },
+  { requiredKeys: ["backends"] },
+);
 const circuitBreaker = fc.record(
   {
     consecutiveFailures: fc.integer({ min: 1, max: 20 }),
@@ -94,6 +111,10 @@ interface Spec {
     readonly retry?: Retry;
     readonly timeout?: { readonly request: string };
   }[];
+  readonly trafficSplit?: {
+    readonly backends: readonly { readonly name: string; readonly weight: number; readonly port?: number }[];
+    readonly matches?: readonly Match[];
+  };
   readonly faultInjection?: {
     readonly abort: { readonly percent: number; readonly status: number };
     readonly delay?: { readonly percent: number; readonly duration: string };
@@ -161,7 +182,10 @@ function retryOf(own: Retry | undefined, ofService: Retry | undefined) {
 
 /** What the policy says of a request; undefined where two entries fit it equally well. */
 function wantedFor(spec: Spec, made: Request): RequestSettings | undefined {
-  const fitting = (spec.routes ?? [])
+  const split = spec.trafficSplit;
+  // A split with matches stands beside the entries.
+  const apart: NonNullable<Spec["routes"]> = split?.matches === undefined ? [] : [{ matches: split.matches }];
+  const fitting = [...(spec.routes ?? []), ...apart]
     .flatMap((entry) => entry.matches.map((one) => ({ entry, one })))
     .filter(({ one }) => fits(one, made))
     .sort((a, b) => compare(specificity(a.one), specificity(b.one)));
@@ -174,17 +198,32 @@ function wantedFor(spec: Spec, made: Request): RequestSettings | undefined {
   }
   // Requests with faults of their own are told apart before every entry.
   const entry = isFaultEntry ? undefined : first?.entry;
+  const isDivided =
+    split !== undefined && (split.matches === undefined || (entry !== undefined && apart.includes(entry)));
   const request = entry?.timeout?.request ?? spec.timeout?.request;
   return {
     ...retryOf(entry?.retry, spec.retry),
     timeoutMs: request === undefined ? undefined : parseDurationMs(request),
+    shares: isDivided ? sharesOf(split.backends) : { [HOST]: 1 },
     abort: hasFault ? [abort.percent, abort.status] : undefined,
     delay: hasFault && delay ? [delay.percent, parseDurationMs(delay.duration)] : undefined,
   };
 }
 
+const DOMAIN = ".iam.svc.cluster.local";
+const HOST = `user-service${DOMAIN}`;
+
+function sharesOf(list: NonNullable<Spec["trafficSplit"]>["backends"]): Readonly<Record<string, number>> {
+  const sum = list.reduce((total, { weight }) => total + weight, 0);
+  const shares = list.map(({ name, weight, port }) => [
+    name + DOMAIN + (port === undefined ? "" : `:${port}`),
+    weight / sum,
+  ]);
+  return Object.fromEntries(shares.filter(([, share]) => share !== 0));
+}
+
 const specs = fc
-  .record({ retry, timeout, routes, faultInjection, circuitBreaker }, { requiredKeys: [] })
+  .record({ retry, timeout, routes, trafficSplit, faultInjection, circuitBreaker }, { requiredKeys: [] })
   .filter((made) => Object.keys(made).length > 0);
 const NAMESPACE = namespace("enforce", { labels: { "istio-injection": "enabled" } });
 

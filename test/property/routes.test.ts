@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { compilePolicy } from "../../src/core/intent/policy.ts";
+import type { RouteMatchIntent } from "../../src/core/intent/intent.ts";
 import { retryOnRoute, timeoutOnRoute } from "../../src/core/intent/routes.ts";
 import type { KubernetesObject, StringMap } from "../../src/core/kubernetes.ts";
 import { readAnnotations } from "../../src/core/mesh/linkerd/read.ts";
@@ -55,6 +56,20 @@ const routes = fc
     matches.map((match, index) => ({ name: names[index], matches: [match], ...sections[index] })),
   );
 
+const trafficSplit = fc.record(
+  {
+    backends: fc.uniqueArray(
+      fc.record(
+        { name: fc.constantFrom("a", "b", "next"), weight: fc.integer({ min: 1, max: 5 }), port: fc.constant(9090) },
+        { requiredKeys: ["name", "weight"] },
+      ),
+      { minLength: 1, maxLength: 3, selector: ({ name }) => name },
+    ),
+    matches: fc.constantFrom([{ method: "PUT" }], [{ headers: [{ name: "x-new", value: "1" }] }]),
+  },
+  { requiredKeys: ["backends"] },
+);
+
 const aims = fc.constantFrom(
   { targetSelector: { matchLabels: { team: "iam" } } },
   { targetRefs: [{ kind: "Service", name: "b" }] },
@@ -66,7 +81,7 @@ const anyPolicy = fc
     name: fc.constantFrom("p", "p-a", "q"),
     age: fc.constantFrom(1, 2),
     aim: aims,
-    sections: fc.record({ retry, timeout, routes }, { requiredKeys: [] }),
+    sections: fc.record({ retry, timeout, routes, trafficSplit }, { requiredKeys: [] }),
   })
   .map(({ name, age, aim, sections }) =>
     policy({ ...aim, ...sections }, { name, uid: `uid-${name}`, creationTimestamp: `2026-01-0${age}T00:00:00Z` }),
@@ -123,15 +138,24 @@ function settle(state: State, fake = new FakeRoutes()): FakeRoutes {
   return fake;
 }
 
+interface Reference {
+  readonly group?: string;
+  readonly kind?: string;
+  readonly namespace?: string;
+  readonly name: string;
+  readonly port: number;
+  readonly weight?: number;
+}
+
 interface Shape {
   readonly parentRefs: readonly { readonly name: string; readonly port?: number }[];
-  readonly rules: readonly { readonly matches: readonly object[]; readonly backendRefs: readonly { port: number }[] }[];
+  readonly rules: readonly { readonly matches: readonly object[]; readonly backendRefs: readonly Reference[] }[];
 }
 
 function shapeOf(route: KubernetesObject): { service: string; port: number; takesTheRest: boolean } {
   const { parentRefs, rules } = route.spec as Shape;
   const takesTheRest = JSON.stringify(rules[0]?.matches) === '[{"path":{"type":"PathPrefix","value":"/"}}]';
-  return { service: parentRefs[0]?.name ?? "", port: rules[0]?.backendRefs[0]?.port ?? 0, takesTheRest };
+  return { service: parentRefs[0]?.name ?? "", port: parentRefs[0]?.port ?? 80, takesTheRest };
 }
 
 function check(property: (state: State) => void): void {
@@ -260,7 +284,57 @@ describe("generated routes", () => {
     });
     expect(Object.values(seen).every((times) => times > 0)).toBe(true);
   });
+
+  test("each request is divided as the policies say, and goes to its Service where they say nothing", () => {
+    const seen = { everything: 0, some: 0, nothing: 0 };
+    check((state) => {
+      const fake = settle(state);
+      const world = worldWith(state, fake.list);
+      for (const service of state.services) {
+        const split = wantedFor(world, service, undefined).trafficSplit;
+        const routes = fake.list.filter((route) => shapeOf(route).service === named(service));
+        // Without an HTTP port there is no route, whatever policies say.
+        const ports = portsOf(service);
+        if (split !== undefined && ports.some((port) => port !== 3306)) expect(routes).not.toEqual([]);
+        for (const route of routes) {
+          const ofSplit = JSON.stringify(split?.matches[0] && asWritten(split.matches[0]));
+          const isDivided = split !== undefined && (split.matches.length === 0 || matchOf(route) === ofSplit);
+          const { port: asked = ports.find((port) => port !== 3306) ?? 0 } = parentOf(route);
+          const own = [{ name: named(service) ?? "", weight: 1 }];
+          const wanted = isDivided ? split.backends : own;
+          expect(sharesOf(backendsOf(route))).toEqual(sharesOf(wanted.map((it) => ({ port: asked, ...it }))));
+          seen[isDivided ? (split.matches.length === 0 ? "everything" : "some") : "nothing"] += 1;
+        }
+      }
+    });
+    expect(Object.values(seen).every((times) => times > 0)).toBe(true);
+  });
 });
+
+function portsOf({ spec }: KubernetesObject): readonly number[] {
+  return (spec as { readonly ports: readonly { readonly port: number }[] }).ports.map(({ port }) => port);
+}
+
+function parentOf(route: KubernetesObject): { readonly port?: number } {
+  return (route.spec as Shape).parentRefs[0] ?? {};
+}
+
+/** As Linkerd reads them: it takes what has no explicit namespace, group or kind for something else. */
+function backendsOf(route: KubernetesObject): readonly Reference[] {
+  const backends = (route.spec as Shape).rules.flatMap(({ backendRefs }) => backendRefs);
+  for (const it of backends) expect(it).toMatchObject({ group: "", kind: "Service", namespace: "iam" });
+  return backends;
+}
+
+/** `service:port` with its part of the requests; a weight that is absent is 1. */
+function sharesOf(backends: readonly Reference[]): Readonly<Record<string, number>> {
+  const sum = backends.reduce((total, { weight = 1 }) => total + weight, 0);
+  return Object.fromEntries(backends.map(({ name, port, weight = 1 }) => [`${name}:${port}`, weight / sum]));
+}
+
+function asWritten({ path, method, headers }: RouteMatchIntent): object {
+  return { path, ...(method !== undefined && { method }), ...(headers.length > 0 && { headers }) };
+}
 
 function keysOf(object: KubernetesObject): StringMap {
   return Object.fromEntries(
@@ -282,14 +356,14 @@ function wantedFor(world: World, service: KubernetesObject, match: string | unde
       const keys = [a, b].map((it) => `${it.spec.targetRefs ? 0 : 1} ${it.createdAt} ${it.name}`);
       return (keys[0] ?? "") < (keys[1] ?? "") ? -1 : 1;
     });
-  const first = <S extends "retry" | "timeout" | "routes">(section: S) =>
+  const first = <S extends "retry" | "timeout" | "routes" | "trafficSplit">(section: S) =>
     aimed.find(({ intent }) => intent[section] !== undefined)?.intent[section];
   const entry = first("routes")?.find(({ matches }) => {
-    const { path, method, headers = [] } = matches[0] ?? {};
-    return match === JSON.stringify({ path, ...(method && { method }), ...(headers.length > 0 && { headers }) });
+    return match === JSON.stringify(matches[0] && asWritten(matches[0]));
   });
   return {
     retry: retryOnRoute(entry?.retry, first("retry")),
     timeout: timeoutOnRoute(entry?.timeout, first("timeout")),
+    trafficSplit: first("trafficSplit"),
   };
 }

@@ -11,6 +11,7 @@ import { resiliencePolicyStatus } from "./resilience-policy-status.ts";
 import { retry } from "./retry.ts";
 import { routes } from "./routes.ts";
 import { timeout } from "./timeout.ts";
+import { trafficSplit } from "./traffic-split.ts";
 
 export type { ApiProblem } from "../problem.ts";
 
@@ -24,6 +25,7 @@ const sections = {
   retry: z.exactOptional(retry),
   timeout: z.exactOptional(timeout),
   routes: z.exactOptional(routes),
+  trafficSplit: z.exactOptional(trafficSplit),
   faultInjection: z.exactOptional(faultInjection),
 };
 const SECTIONS = Object.keys(sections) as (keyof typeof sections)[];
@@ -71,6 +73,7 @@ function firstRoute(spec: z.output<typeof specFields>): TargetRef | undefined {
 const SERVICES_ONLY = {
   circuitBreaker: "move circuitBreaker to a policy for the Service behind the route",
   routes: "target the Service behind the route, or move its retry and timeout to the top of a policy for the route",
+  trafficSplit: "target the Service behind the route, and narrow trafficSplit.matches",
   faultInjection: "target the Service behind the route, and narrow faultInjection.matches",
 } as const;
 type ServiceSection = keyof typeof SERVICES_ONLY;

@@ -12,6 +12,7 @@ import type { World } from "../world.ts";
 import { ownedByController } from "./inject.ts";
 import { modeOf } from "./mode.ts";
 import { judgeOwn, withNamespace } from "./own-kind.ts";
+import { backendFindings } from "./policy-backends.ts";
 import { conflicts } from "./policy-conflicts.ts";
 import type { AdmissionRequest, Verdict } from "./review.ts";
 
@@ -35,6 +36,7 @@ function inTheWorld(policy: CompiledPolicy, before: readonly CompiledPolicy[], w
     ...meshFindings(policy, mesh, world),
     ...missingFindings(policy, targets),
     ...targets.flatMap((target) => targetFindings({ target, policy, mesh }, world)),
+    ...backendFindings({ policy, targets, mesh }, world),
     ...conflicts({ policy, targets, before }, world),
     ...generatedRoutes(policy, world, POLICY_TARGETS_CHECKED_MAX).findings,
     ...companionFindings(policy, world, POLICY_TARGETS_CHECKED_MAX),

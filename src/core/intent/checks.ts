@@ -3,7 +3,7 @@ import { type Finding, finding } from "../finding.ts";
 import { showMs } from "../text.ts";
 import type { Intent } from "./intent.ts";
 import { checkRequests } from "./request-checks.ts";
-import { checkRoutes, expressionsAreRead, withoutEffect } from "./route-checks.ts";
+import { checkRoutes, checkSplit, expressionsAreRead, withoutEffect } from "./route-checks.ts";
 
 /** What a check sees: the policy as written (for paths and absent fields) and what it means. */
 export interface CheckInput {
@@ -20,6 +20,7 @@ const CHECKS: readonly Check[] = [
   everyRequest,
   disabledSectionsAreEmpty,
   routesHold,
+  splitHolds,
   faultsAreRead,
 ];
 
@@ -63,6 +64,10 @@ function everyRequest({ intent }: CheckInput): readonly Finding[] {
 
 function routesHold({ spec, intent }: CheckInput): readonly Finding[] {
   return intent.routes === undefined ? [] : checkRoutes(spec, intent);
+}
+
+function splitHolds({ intent }: CheckInput): readonly Finding[] {
+  return checkSplit(intent);
 }
 
 function faultsAreRead({ intent: { faultInjection } }: CheckInput): readonly Finding[] {

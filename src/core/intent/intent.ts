@@ -8,6 +8,7 @@ export interface Intent {
   readonly timeout?: TimeoutIntent;
   /** In the order of the spec, so that findings can name `spec.routes[1]`. The order means nothing. */
   readonly routes?: readonly RouteIntent[];
+  readonly trafficSplit?: TrafficSplitIntent;
   readonly faultInjection?: FaultInjectionIntent;
 }
 
@@ -17,6 +18,7 @@ export const SECTIONS = [
   "timeout",
   "retry",
   "routes",
+  "trafficSplit",
   "faultInjection",
 ] as const satisfies readonly (keyof Intent)[];
 export type Section = (typeof SECTIONS)[number];
@@ -73,6 +75,23 @@ export interface HeaderMatchIntent {
   readonly name: string;
   readonly type: "Exact" | "RegularExpression";
   readonly value: string;
+}
+
+/** Requests that go to other Services, each to one of them by chance. */
+export interface TrafficSplitIntent {
+  /** At least one, each Service once, and not all of weight 0. The order means nothing. */
+  readonly backends: readonly BackendIntent[];
+  /** The requests that are divided: those for which one fits. Empty: all of them. */
+  readonly matches: readonly RouteMatchIntent[];
+}
+
+export interface BackendIntent {
+  /** A Service in the namespace of the policy. */
+  readonly name: string;
+  /** Relative to the sum of all. */
+  readonly weight: number;
+  /** Absent: the one that the request is for. */
+  readonly port?: number;
 }
 
 /** Faults made on purpose. At least one of both is there. */

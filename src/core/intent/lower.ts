@@ -10,6 +10,7 @@ import {
   type RouteIntent,
   type RouteMatchIntent,
   type TimeoutIntent,
+  type TrafficSplitIntent,
 } from "./intent.ts";
 
 type Sections = Required<ResiliencePolicySpec>;
@@ -22,6 +23,7 @@ export function lower(spec: ResiliencePolicySpec): Intent {
     ...(spec.retry && { retry: lowerRetry(spec.retry) }),
     ...(spec.timeout && { timeout: lowerTimeout(spec.timeout) }),
     ...(spec.routes && { routes: spec.routes.map(lowerRoute) }),
+    ...(spec.trafficSplit && { trafficSplit: lowerSplit(spec.trafficSplit) }),
     ...(spec.faultInjection && { faultInjection: lowerFault(spec.faultInjection) }),
   };
 }
@@ -60,6 +62,13 @@ function lowerRoute(entry: Entry): RouteIntent {
     matches: entry.matches.map(lowerMatch),
     ...(entry.retry && { retry: lowerRetry(entry.retry) }),
     ...(entry.timeout && { timeout: lowerTimeout(entry.timeout) }),
+  };
+}
+
+function lowerSplit({ backends, matches = [] }: Sections["trafficSplit"]): TrafficSplitIntent {
+  return {
+    backends: [...backends].sort((a, b) => compareStrings(a.name, b.name)),
+    matches: matches.map(lowerMatch),
   };
 }
 

@@ -22,6 +22,20 @@ export function checkRoutes(spec: ResiliencePolicySpec, intent: Intent): readonl
   ];
 }
 
+/** The matches of a split stand beside those of the entries. */
+export function checkSplit({ routes = [], trafficSplit }: Intent): readonly Finding[] {
+  if (trafficSplit === undefined) return [];
+  const at = "spec.trafficSplit";
+  const distinct = trafficSplit.matches.flatMap((match, place) => {
+    const text = canonicalJson(match);
+    const path = `${at}.matches[${place}]`;
+    if (text === EVERYTHING) return [dividesEverything(path)];
+    const owner = routes.find((entry) => entry.matches.some((other) => canonicalJson(other) === text));
+    return owner === undefined ? [] : [repeatedMatch(owner, path)];
+  });
+  return [...expressionsAreRead(trafficSplit, at), ...distinct];
+}
+
 function scopeOf(entry: RouteIntent, { circuitBreaker, retry, timeout }: Intent, at: string) {
   const inForce = { retry: retryOnRoute(entry.retry, retry), timeout: timeoutOnRoute(entry.timeout, timeout) };
   const own: ReadonlySet<RequestField> = new Set<RequestField>([
@@ -102,6 +116,13 @@ function fitsEverything(path: string): Finding {
   return finding("FL209", path, {
     message: "It fits every request, and so does the route that takes the rest",
     fix: "move its settings to spec.retry and spec.timeout, or narrow it",
+  });
+}
+
+function dividesEverything(path: string): Finding {
+  return finding("FL209", path, {
+    message: "It fits every request, and so does what goes to the target",
+    fix: "remove trafficSplit.matches to divide every request, or narrow it",
   });
 }
 

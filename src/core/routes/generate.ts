@@ -2,10 +2,10 @@ import { API_VERSION } from "../../api/envelope.ts";
 import { RESILIENCE_POLICY_KIND } from "../../api/v1alpha1/resilience-policy.ts";
 import { isLeftAlone } from "../admission/inject.ts";
 import { compareStrings, type Finding, finding, sortFindings } from "../finding.ts";
-import type { RouteIntent, RouteMatchIntent } from "../intent/intent.ts";
+import type { BackendIntent, RouteMatchIntent } from "../intent/intent.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";
 import { revisionOf } from "../intent/revision.ts";
-import { canonicalRoutes } from "../intent/routes.ts";
+import { type DirectedEntry, directionsOf } from "../intent/split.ts";
 import { type KubernetesObject, recordsIn, type Service, type StringMap } from "../kubernetes.ts";
 import { meshOf, meshOfPolicy } from "../mesh/all.ts";
 import { CORE_GROUP, GATEWAY_HTTP_ROUTE, GENERATED_ANNOTATION, SERVICE_KIND } from "../names.ts";
@@ -13,6 +13,7 @@ import { controllerReference, ownedLabels } from "../policy/owned.ts";
 import { precedenceWith, targetsOf } from "../policy/targets.ts";
 import type { TargetKey, World } from "../world.ts";
 import { contextOf, foreignRoute } from "./attached.ts";
+import { decidesRoutes, routeSection } from "./deciders.ts";
 import { type RouteIdentity, routeNames } from "./names.ts";
 import { type AttachedRoute, isGenerated, peoplesRoutes } from "./people.ts";
 import { routeSettings, type ServiceInput } from "./settings.ts";
@@ -38,19 +39,23 @@ interface Draft extends RouteIdentity {
   readonly annotations: StringMap;
   readonly matches: readonly RouteMatchIntent[];
   readonly parent: { readonly port?: number };
-  readonly backendPort: number;
+  /** The port of the Service that the requests are for. */
+  readonly askedPort: number;
+  /** Empty: the Service itself. */
+  readonly backends: readonly BackendIntent[];
 }
 
 const NOTHING: GeneratedRoutes = Object.freeze({ desired: Object.freeze([]), findings: Object.freeze([]) });
 const EVERYTHING: readonly RouteMatchIntent[] = [{ path: { type: "PathPrefix", value: "/" }, headers: [] }];
 
 /**
- * The HTTPRoutes that `spec.routes` asks for. For each Service they are there as a whole or not at all: once a Service
- * has one, a request that fits none gets 404, so that entries are never without the route that takes the rest.
+ * The HTTPRoutes that `spec.routes` and `spec.trafficSplit` ask for. For each Service they are there as a whole or not
+ * at all: once a Service has one, a request that fits none gets 404, so that entries are never without the route that
+ * takes the rest.
  * `targetsMax` bounds the Services that a selector is followed to.
  */
 export function generatedRoutes(policy: CompiledPolicy, world: World, targetsMax?: number): GeneratedRoutes {
-  if (policy.intent.routes === undefined) return NOTHING;
+  if (routeSection(policy) === undefined) return NOTHING;
   const mesh = meshOfPolicy(policy.spec, meshOf(world.namespace(policy.namespace), world.defaults));
   const precedenceOf = precedenceWith(policy, world);
   const foreign = peoplesRoutes(policy.namespace, world);
@@ -58,7 +63,7 @@ export function generatedRoutes(policy: CompiledPolicy, world: World, targetsMax
   const findings: Finding[] = [];
   for (const target of targetsOf(policy, world, targetsMax)) {
     const { winners } = precedenceOf(target);
-    if (winners.routes !== policy || target.kind !== SERVICE_KIND || target.object === undefined) continue;
+    if (decidesRoutes(winners) !== policy || target.kind !== SERVICE_KIND || target.object === undefined) continue;
     const input: ServiceInput = { policy, winners, service: contextOf(target.key, world), mesh };
     const made = draftsFor(input, foreign.get(target.key.name) ?? []);
     drafts.push(...made.drafts);
@@ -69,7 +74,7 @@ export function generatedRoutes(policy: CompiledPolicy, world: World, targetsMax
   const blocked = new Set(taken.map(({ target }) => target.name));
   return {
     desired: named.filter(({ target }) => !blocked.has(target.name)).sort(byName),
-    findings: sortFindings([...findings, ...taken.map(nameTaken)]),
+    findings: sortFindings([...findings, ...taken.map((route) => nameTaken(route, policy))]),
   };
 }
 
@@ -77,15 +82,19 @@ function draftsFor(
   input: ServiceInput,
   attached: readonly AttachedRoute[],
 ): { readonly drafts: readonly Draft[]; readonly findings: readonly Finding[] } {
-  const { policy, service, mesh } = input;
+  const { policy, winners, service, mesh } = input;
   const { object, key } = service;
   if (isLeftAlone(object) || !mesh.eligibility(service).eligible) return NO_DRAFTS;
   const ports = mesh.httpPorts(service);
   if (ports.length === 0) return NO_DRAFTS;
   const conflicts = attached.filter(({ port }) => port === undefined || ports.includes(port));
-  if (conflicts.length > 0) return { drafts: [], findings: conflicts.map((route) => foreignRoute(key.name, route)) };
+  if (conflicts.length > 0)
+    return { drafts: [], findings: conflicts.map((route) => foreignRoute(key.name, route, policy)) };
   const settings = routeSettings(input);
-  const entries: readonly (RouteIntent | undefined)[] = [...canonicalRoutes(policy.intent.routes ?? []), undefined];
+  const routes = winners.routes?.intent.routes;
+  const trafficSplit = winners.trafficSplit?.intent.trafficSplit;
+  const directions = directionsOf({ ...(routes && { routes }), ...(trafficSplit && { trafficSplit }) });
+  const entries: readonly (DirectedEntry | undefined)[] = [...directions.entries, undefined];
   // A route without a port stands for every port; with one, the Gateway API's oldest CRDs would drop it.
   const isOnlyPort = recordsIn((object as Service).spec?.ports).length === 1;
   const drafts = ports.flatMap((port) =>
@@ -98,7 +107,8 @@ function draftsFor(
       annotations: entry === undefined ? settings.rest : settings.of(entry),
       matches: entry?.matches ?? EVERYTHING,
       parent: isOnlyPort ? {} : { port },
-      backendPort: port,
+      askedPort: port,
+      backends: entry === undefined ? directions.rest : entry.backends,
     })),
   );
   return { drafts, findings: settings.findings };
@@ -118,16 +128,20 @@ function withNames(policy: CompiledPolicy, drafts: readonly Draft[]): readonly G
 
 /** Everything that has a default is written out: groups and namespaces mean something else where they are absent. */
 function routeObject(policy: CompiledPolicy, draft: Draft, name: string): KubernetesObject {
-  const { annotations, matches, parent, backendPort } = draft;
+  const { annotations, matches, parent, askedPort, backends } = draft;
   const { namespace } = policy;
   const service = { group: CORE_GROUP, kind: "Service", name: draft.service, namespace };
+  const backendRefs =
+    backends.length === 0
+      ? [{ ...service, port: askedPort }]
+      : backends.map(({ name: to, port = askedPort, weight }) => ({ ...service, name: to, port, weight }));
   const owner = ownerOf(policy);
   const object = {
     kind: GATEWAY_HTTP_ROUTE.kind,
     metadata: { name, namespace, labels: ownedLabels(owner), ownerReferences: [controllerReference(owner)] },
     spec: {
       parentRefs: [{ ...service, ...parent }],
-      rules: [{ matches: matches.map(routeMatch), backendRefs: [{ ...service, port: backendPort }] }],
+      rules: [{ matches: matches.map(routeMatch), backendRefs }],
     },
   };
   const hash = revisionOf([object, annotations]);
@@ -158,9 +172,9 @@ function isTaken({ object }: GeneratedRoute, policy: CompiledPolicy, world: Worl
   );
 }
 
-function nameTaken({ object, target }: GeneratedRoute): Finding {
+function nameTaken({ object, target }: GeneratedRoute, policy: CompiledPolicy): Finding {
   const name = object.metadata?.name ?? "";
-  return finding("FL318", "spec.routes", {
+  return finding("FL318", `spec.${routeSection(policy)}`, {
     message: `HTTPRoute ${name} exists and is not of this policy, so Service ${target.name} gets no routes`,
     fix: "delete it, or rename the policy or the entry",
   });

@@ -9,6 +9,7 @@ import { GATEWAY_HTTP_ROUTE } from "../names.ts";
 import { hasAllOf } from "../policy/in-line.ts";
 import { isOwnedBy, isPlanned, NOTHING_OWNED, type OwnedPlan } from "../policy/owned.ts";
 import type { World } from "../world.ts";
+import { routeSection } from "./deciders.ts";
 import { type GeneratedRoute, type GeneratedRoutes, generatedRoutes } from "./generate.ts";
 import { isGenerated } from "./people.ts";
 
@@ -38,7 +39,7 @@ export function planRoutes(input: RoutesInput): OwnedPlan {
   if (live === undefined) {
     return desired.length === 0
       ? { ...NOTHING_OWNED, findings }
-      : { actions: [], findings: [...findings, notServed()] };
+      : { actions: [], findings: [...findings, notServed(compiled)] };
   }
   const byName = new Map(live.filter(isHttpRoute).map((route) => [nameOf(route), route]));
   const isInTheWay = (route: KubernetesObject | undefined): boolean =>
@@ -67,9 +68,9 @@ function restLast(a: KubernetesObject, b: KubernetesObject): number {
   return Number(takesTheRest(a)) - Number(takesTheRest(b)) || compareStrings(nameOf(a), nameOf(b));
 }
 
-function notServed(): Finding {
-  return finding("FL319", "spec.routes", {
-    message: "The API server serves no HTTPRoute of gateway.networking.k8s.io, so no entry has an effect",
+function notServed(policy: CompiledPolicy | undefined): Finding {
+  return finding("FL319", `spec.${policy && routeSection(policy)}`, {
+    message: "The API server serves no HTTPRoute of gateway.networking.k8s.io, so the section has no effect",
     fix: "install the CRDs of the Gateway API",
   });
 }

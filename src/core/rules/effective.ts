@@ -48,6 +48,12 @@ const BY_SECTION = {
     },
     15,
   ],
+  trafficSplit: {
+    "@": "fairlead.EffectiveTrafficSplit",
+    backends: [{ "@": "fairlead.Backend", name: "string:253", weight: "int", port: "int" }, 16],
+    matches: MATCHES,
+    ...SOURCE,
+  },
   faultInjection: {
     "@": "fairlead.EffectiveFaultInjection",
     abort: { "@": "fairlead.Abort", percent: "int", status: "int" },

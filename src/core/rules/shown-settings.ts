@@ -20,6 +20,7 @@ export const SHOWN: Readonly<Record<Section, (settings: Intent) => Json | readon
   retry: ({ retry }) => (retry !== undefined && retry.maxAttempts > 0 ? retryShown(retry) : undefined),
   timeout: ({ timeout }) => timeout && timeoutShown(timeout),
   routes: ({ routes }) => routes?.map(routeShown),
+  trafficSplit: ({ trafficSplit }) => trafficSplit && { ...trafficSplit },
   faultInjection: ({ faultInjection }) => faultInjection && faultShown(faultInjection),
 };
 

@@ -26,7 +26,7 @@ export function istioCompanions({ service, intent }: HostIntent): readonly Compa
     ...make(DESTINATION_RULE, ["circuitBreaker"], destinationRuleSpec(possible, host)),
     ...make(
       VIRTUAL_SERVICE,
-      ["retry", "timeout", "routes", "faultInjection"],
+      ["retry", "timeout", "routes", "trafficSplit", "faultInjection"],
       virtualServiceSpec(possible, host, istio),
     ),
   ];

@@ -8,6 +8,7 @@ import {
   type RetryIntent,
   SECTIONS,
   type TimeoutIntent,
+  type TrafficSplitIntent,
 } from "../../intent/intent.ts";
 import { SERVICE_KIND, type TargetKind } from "../../names.ts";
 import { list, quote, showMs, withArticle } from "../../text.ts";
@@ -25,14 +26,16 @@ const EJECTION_CAP_MS = 300_000;
  */
 export function compileForIstio(intent: Intent, kind: TargetKind): CompiledSettings {
   if (kind !== SERVICE_KIND) return { groups: [], findings: readsNoRoute(intent, kind) };
-  const { circuitBreaker, retry, timeout, routes = [], faultInjection } = intent;
+  const { circuitBreaker, retry, timeout, routes = [], trafficSplit, faultInjection } = intent;
   const findings = [
     ...(circuitBreaker?.enabled ? breakerDifferences(circuitBreaker) : []),
     ...requestDifferences({ retry, timeout }, "spec"),
     ...routes.flatMap((entry, index) => requestDifferences(entry, `spec.routes[${index}]`)),
-    ...(retry === undefined && (timeout !== undefined || routes.some((entry) => entry.retry === undefined))
-      ? [retriesByItself(timeout === undefined ? "routes" : "timeout")]
+    ...(retry === undefined &&
+    (timeout !== undefined || trafficSplit !== undefined || routes.some((entry) => entry.retry === undefined))
+      ? [retriesByItself(timeout !== undefined ? "timeout" : trafficSplit !== undefined ? "trafficSplit" : "routes")]
       : []),
+    ...(trafficSplit === undefined ? [] : splitDifferences(trafficSplit, intent)),
     ...(faultInjection === undefined ? [] : faultDifferences(faultInjection, intent)),
   ];
   return { groups: [], findings };
@@ -130,6 +133,31 @@ function unnamed(code: string, path: string): readonly Finding[] {
   ];
 }
 
+/** A breaker belongs to the Service whose endpoints get the request; one entry of a VirtualService takes a request. */
+function splitDifferences(
+  { matches }: TrafficSplitIntent,
+  { circuitBreaker, faultInjection }: Intent,
+): readonly Finding[] {
+  return [
+    ...(circuitBreaker?.enabled
+      ? [
+          finding("FL311", "spec.trafficSplit", {
+            message: "On Istio the circuit breaker of the target does not act on requests that go to other Services",
+            fix: "give the other backends a policy with circuitBreaker, too",
+          }),
+        ]
+      : []),
+    ...(matches.length > 0 && faultInjection !== undefined && faultInjection.matches.length > 0
+      ? [
+          finding("FL310", "spec.trafficSplit.matches", {
+            message: "Istio would not divide those of its requests that faultInjection.matches fits as well",
+            fix: "remove matches of one of the two",
+          }),
+        ]
+      : []),
+  ];
+}
+
 /** Envoy makes faults before it routes: its retries and timeouts come after that. */
 function faultDifferences({ matches }: FaultInjectionIntent, { retry, timeout, routes }: Intent): readonly Finding[] {
   const others = Object.entries({ retry, timeout, routes }).filter(([, section]) => section !== undefined);
@@ -157,7 +185,7 @@ function noSuchTimeout(path: string, what: string, instead: string): Finding {
   });
 }
 
-function retriesByItself(section: "routes" | "timeout"): Finding {
+function retriesByItself(section: "routes" | "timeout" | "trafficSplit"): Finding {
   return finding("FL311", `spec.${section}`, {
     message: "Where no policy sets retry, Istio goes on retrying requests that never reached a server, twice",
     fix: "set retry.maxAttempts: 0 to have none",

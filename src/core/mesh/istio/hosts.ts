@@ -10,6 +10,11 @@ export function hostOf({ key, world }: TargetContext): string {
   return `${key.name}.${key.namespace}.svc.${world.defaults.clusterDomain}`;
 }
 
+/** The host of another Service in the namespace of one with this host: the name of a Service has no dot. */
+export function siblingOf(host: string, service: string): string {
+  return service + host.slice(host.indexOf("."));
+}
+
 /**
  * What a VirtualService or DestinationRule speaks of, to find it by: `<service>.<namespace>.svc` without the cluster
  * domain, and {@link ANY_HOST}. Hosts outside the cluster are left out.

@@ -13,8 +13,8 @@ export interface HttpMatch {
 }
 
 /** An entry of a policy, or a part of one, with matches that are tried one right after the other. */
-export interface EntryMatches {
-  readonly entry: RouteIntent;
+export interface EntryMatches<Entry> {
+  readonly entry: Entry;
   readonly matches: readonly HttpMatch[];
 }
 
@@ -24,10 +24,10 @@ const PATH_RANKS = { Exact: 0, PathPrefix: 1, RegularExpression: 2 } as const;
  * Istio takes the first match in the order of the list, the Gateway API the most specific one of all routes. So every
  * match gets its place, and an entry whose matches are apart comes more than once.
  */
-export function orderedMatches(routes: readonly RouteIntent[]): readonly EntryMatches[] {
+export function orderedMatches<Entry extends RouteIntent>(routes: readonly Entry[]): readonly EntryMatches<Entry>[] {
   const all = routes.flatMap((entry) => entry.matches.map((match) => ({ entry, match })));
   all.sort((a, b) => compareMatches(a.match, b.match));
-  const ordered: { readonly entry: RouteIntent; readonly matches: HttpMatch[] }[] = [];
+  const ordered: { readonly entry: Entry; readonly matches: HttpMatch[] }[] = [];
   for (const { entry, match } of all) {
     const last = ordered.at(-1);
     if (last?.entry === entry) last.matches.push(...httpMatches(match));

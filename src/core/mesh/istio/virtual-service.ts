@@ -1,7 +1,9 @@
-import type { FaultInjectionIntent, Intent, RetryIntent, TimeoutIntent } from "../../intent/intent.ts";
-import { canonicalRoutes, retryOnRoute, timeoutOnRoute } from "../../intent/routes.ts";
+import type { BackendIntent, FaultInjectionIntent, Intent, RouteIntent } from "../../intent/intent.ts";
+import { retryOnRoute, timeoutOnRoute } from "../../intent/routes.ts";
+import { directionsOf } from "../../intent/split.ts";
 import { REST_ENTRY } from "../../names.ts";
 import { istioDuration } from "./duration.ts";
+import { siblingOf } from "./hosts.ts";
 import { type HttpMatch, httpMatchesOf, orderedMatches } from "./matches.ts";
 import { type Retries, retriesOf } from "./retries.ts";
 import type { IstioVersion } from "./version.ts";
@@ -19,10 +21,15 @@ export interface HttpRoute {
   readonly name: string;
   /** Absent: every request that no entry before takes. */
   readonly match?: readonly HttpMatch[];
-  readonly route: readonly { readonly destination: { readonly host: string } }[];
+  readonly route: readonly Destination[];
   readonly fault?: Fault;
   readonly timeout?: string;
   readonly retries: Retries;
+}
+
+interface Destination {
+  readonly destination: { readonly host: string; readonly port?: { readonly number: number } };
+  readonly weight?: number;
 }
 
 interface Fault {
@@ -40,28 +47,42 @@ export function virtualServiceSpec(
   host: string,
   version: IstioVersion,
 ): VirtualServiceSpec | undefined {
-  const { retry, timeout, routes, faultInjection } = intent;
-  if ([retry, timeout, routes, faultInjection].every((section) => section === undefined)) return undefined;
+  const { retry, timeout, routes, trafficSplit, faultInjection } = intent;
+  if ([retry, timeout, routes, trafficSplit, faultInjection].every((section) => section === undefined))
+    return undefined;
   const fault = faultInjection && faultOf(faultInjection);
   const faulty = faultInjection?.matches ?? [];
+  const { entries, rest } = directionsOf(intent);
   // Of each entry all settings are written: an entry of a VirtualService takes nothing from another.
-  const settings = (ofRetry: RetryIntent | undefined, ofTimeout: TimeoutIntent | undefined) => ({
-    route: [{ destination: { host } }],
-    ...(fault !== undefined && faulty.length === 0 && { fault }),
-    ...(ofTimeout?.requestMs !== undefined && { timeout: istioDuration(ofTimeout.requestMs) }),
-    retries: retriesOf(ofRetry, version),
-  });
-  const entries = orderedMatches(canonicalRoutes(routes ?? [])).map(({ entry, matches }) => ({
+  const settings = (backends: readonly BackendIntent[], own: Pick<RouteIntent, "retry" | "timeout"> = {}) => {
+    const requestMs = timeoutOnRoute(own.timeout, timeout)?.requestMs;
+    return {
+      route: destinations(backends, host),
+      ...(fault !== undefined && faulty.length === 0 && { fault }),
+      ...(requestMs !== undefined && { timeout: istioDuration(requestMs) }),
+      retries: retriesOf(retryOnRoute(own.retry, retry), version),
+    };
+  };
+  const http = orderedMatches(entries).map(({ entry, matches }) => ({
     name: entry.name,
     match: matches,
-    ...settings(retryOnRoute(entry.retry, retry), timeoutOnRoute(entry.timeout, timeout)),
+    ...settings(entry.backends, entry),
   }));
   // First, because which requests get faults must not depend on how the others are told apart.
   const first =
     fault !== undefined && faulty.length > 0
-      ? [{ name: FAULT_ENTRY, match: httpMatchesOf(faulty), ...settings(retry, timeout), fault }]
+      ? [{ name: FAULT_ENTRY, match: httpMatchesOf(faulty), ...settings(rest), fault }]
       : [];
-  return { hosts: [host], http: [...first, ...entries, { name: REST_ENTRY, ...settings(retry, timeout) }] };
+  return { hosts: [host], http: [...first, ...http, { name: REST_ENTRY, ...settings(rest) }] };
+}
+
+/** `host`: that of the Service itself, where requests go that nothing divides. */
+function destinations(backends: readonly BackendIntent[], host: string): readonly Destination[] {
+  if (backends.length === 0) return [{ destination: { host } }];
+  return backends.map(({ name, weight, port }) => ({
+    destination: { host: siblingOf(host, name), ...(port !== undefined && { port: { number: port } }) },
+    weight,
+  }));
 }
 
 function faultOf({ abort, delay }: FaultInjectionIntent): Fault {

@@ -6,6 +6,7 @@ import type {
   RouteIntent,
   Section,
   TimeoutIntent,
+  TrafficSplitIntent,
 } from "../../intent/intent.ts";
 import { isRetried, isUnretried, leavesService, timeoutOnRoute } from "../../intent/routes.ts";
 import { GATEWAY_HTTP_ROUTE, type TargetKind } from "../../names.ts";
@@ -18,7 +19,7 @@ import { type LinkerdVersion, supports } from "./version.ts";
 export function compileForLinkerd(intent: Intent, kind: TargetKind, version: LinkerdVersion): CompiledSettings {
   const groups: SettingsGroup[] = [];
   const findings: Finding[] = [];
-  const { circuitBreaker, retry, timeout, routes, faultInjection } = intent;
+  const { circuitBreaker, retry, timeout, routes, trafficSplit, faultInjection } = intent;
   if (circuitBreaker !== undefined && kind.kind === "Service") {
     groups.push(group("accrual", "circuitBreaker", breakerAnnotations(circuitBreaker)));
     findings.push(...breakerDifferences(circuitBreaker));
@@ -34,6 +35,7 @@ export function compileForLinkerd(intent: Intent, kind: TargetKind, version: Lin
     else findings.push(tooOld("timeout", version));
   }
   if (routes !== undefined && kind.kind === "Service") findings.push(...routeDifferences(intent, version));
+  if (trafficSplit !== undefined) findings.push(...splitDifferences(trafficSplit, intent));
   if (faultInjection !== undefined) findings.push(noFaults());
   return { groups, findings };
 }
@@ -145,6 +147,29 @@ function movedGrpcCodes(retry: RetryIntent, routes: readonly RouteIntent[]): Fin
     message: `Because ${quote(name)} asks for no retry, spec.retry stands on HTTPRoutes, from which Linkerd reads no grpcCodes`,
     fix: nothingLeft ? "list statusCodes, or give the entry a retry" : "remove grpcCodes, or give the entry a retry",
   });
+}
+
+/** docs/linkerd.md, HTTPRoutes: weights count among the backends that are available, and the breaker is the parent's. */
+function splitDifferences({ backends }: TrafficSplitIntent, { circuitBreaker }: Intent): readonly Finding[] {
+  return [
+    ...(backends.filter(({ weight }) => weight > 0).length > 1
+      ? [
+          finding("FL311", "spec.trafficSplit.backends", {
+            message: "Linkerd passes over a backend without a ready endpoint: its share goes to the others",
+            fix: "nothing to do, unless the shares have to hold whatever happens",
+          }),
+        ]
+      : []),
+    ...(circuitBreaker === undefined
+      ? [
+          finding("FL311", "spec.trafficSplit", {
+            message:
+              "On Linkerd the circuit breakers of the backends do not act on these requests: the one of the target does",
+            fix: "set circuitBreaker for the target",
+          }),
+        ]
+      : []),
+  ];
 }
 
 /** Its proxy has a filter for it, which no object of Linkerd's reaches (docs/linkerd.md). */

@@ -11,7 +11,7 @@ import { routeTimeoutsInForce } from "./route.ts";
 
 const NOTHING: InForce = Object.freeze({ settings: Object.freeze({}), inherited: Object.freeze({}) });
 
-/** Linkerd keeps retries, timeouts and breaker on the target; only entries of `routes` are objects of their own. */
+/** Linkerd keeps retries, timeouts and breaker on the target; `routes` and `trafficSplit` are objects of their own. */
 export function inForce(target: TargetContext, wanted: Intent): InForce {
   if (!linkerdEligibility(target).eligible || shadowingProfiles(target).length > 0) return NOTHING;
   return target.kind === SERVICE_KIND ? onService(target, wanted) : onRoute(target);
@@ -27,6 +27,7 @@ function onService({ object, version }: TargetContext, wanted: Intent): InForce 
       ...(reading.timeouts !== undefined && { timeout: reading.timeouts }),
       ...(retry !== undefined && { retry }),
       ...(wanted.routes !== undefined && { routes: wanted.routes }),
+      ...(wanted.trafficSplit !== undefined && { trafficSplit: wanted.trafficSplit }),
     },
     inherited: {},
   };

@@ -37,6 +37,17 @@ export const RESILIENCE_POLICY: Shape = {
       },
       15,
     ],
+    trafficSplit: {
+      backends: [{ name: "string:253", weight: "int", port: "int" }, 16],
+      matches: [
+        {
+          path: { type: "string", value: "string:1024" },
+          method: "string",
+          headers: [{ name: "string:256", type: "string", value: "string:1024" }, 8],
+        },
+        8,
+      ],
+    },
     faultInjection: {
       abort: { percent: "int", status: "int" },
       delay: { percent: "int", duration: "string:28" },
