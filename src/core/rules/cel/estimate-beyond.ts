@@ -15,7 +15,8 @@ function beyond(call: Call): Range {
   const { name, overload, target, arguments: parameters } = call;
   const [first] = parameters;
   if (overload.endsWith("_with_tz")) return fixed(ZONE_UNITS);
-  if (/^(?:size_string|string_size|string_to_)/.test(overload)) return add(reading(target ?? first), ofUrl(call));
+  if (/^(?:size_string|string_size|string_to_)/.test(overload))
+    return add(reading(target ?? first), name === "url" ? ofUrl(target ?? first) : NOTHING);
   switch (name) {
     case "matches":
     case "find":
@@ -24,7 +25,7 @@ function beyond(call: Call): Range {
       // Each character may be a match of its own.
       return add(pattern(call), target?.size ?? NOTHING);
     case "isURL":
-      return add(traversal(first?.size ?? NOTHING), fixed(URL_UNITS));
+      return ofUrl(first);
     case "format":
       return first === undefined ? NOTHING : scale(multiply(first.size, add(fixed(1), traversal(first.itemSize))), 2);
     case "join":
@@ -43,8 +44,8 @@ function reading(text: Operand | undefined): Range {
   return text === undefined ? NOTHING : scale(text.size, 1 / CHARACTERS_A_UNIT);
 }
 
-function ofUrl({ name }: Call): Range {
-  return name === "url" ? fixed(URL_UNITS) : NOTHING;
+function ofUrl(text: Operand | undefined): Range {
+  return add(text?.size ?? NOTHING, fixed(URL_UNITS));
 }
 
 /** The repetitions of a pattern, and compiling one that is not written out. */

@@ -33,7 +33,7 @@ export const CHARACTERS_A_UNIT = 128;
 
 /** For asking the time zone database, and for parsing a URL however short, which cel-go counts as nothing. */
 export const ZONE_UNITS = 20;
-export const URL_UNITS = 10;
+export const URL_UNITS = 20;
 
 export function lengthCost(text: Value | undefined): number {
   return typeof text === "string" ? Math.floor(text.length / CHARACTERS_A_UNIT) : 0;

@@ -2,14 +2,15 @@ import type { Library } from "../cel/library.ts";
 import { URL_UNITS } from "../cel/standard-cost.ts";
 import type { Type } from "../cel/types.ts";
 import { CelError, type Opaque, type Value } from "../cel/values.ts";
-import { BOOL, type Cost, declare, method, opaque, plain, STRING, STRINGS, traversal } from "./define.ts";
+import { BOOL, type Cost, declare, method, opaque, plain, STRING, STRINGS, sizeOf } from "./define.ts";
 import { escape, isEscaped, type Part, unescape } from "./url-escape.ts";
 import { checkRequestUri, parseUrl, splitHost, textOf, type Url } from "./url-parse.ts";
 
 const NAME = "kubernetes.URL";
 const URL = opaque(NAME);
 const ONE: Cost = () => 1;
-const parsing: Cost = (args) => URL_UNITS + traversal()(args);
+/** Each character is decoded, looked at several times and perhaps escaped again when a part is asked for. */
+const parsing: Cost = ([text]) => URL_UNITS + sizeOf(text);
 /** Parameters of the longest query that Go reads (net/url, defaultMaxParams). */
 const PARAMETERS_MAX = 10_000;
 
