@@ -19,7 +19,7 @@ export class FileWorld implements World {
   readonly #policies = new Map<string, Map<string, CompiledPolicy>>();
   readonly #targets = new Map<string, Map<string, KubernetesObject>>();
   readonly #profiles: ServiceProfileInfo[] = [];
-  readonly #hostObjects: KubernetesObject[] = [];
+  readonly #companions: KubernetesObject[] = [];
   readonly #configMaps = new Map<string, KubernetesObject>();
   readonly #objects: readonly KubernetesObject[];
   readonly #rules: FileRules;
@@ -44,7 +44,7 @@ export class FileWorld implements World {
     } else if (kind === "ServiceProfile" && group === "linkerd.io") {
       this.#profiles.push({ namespace, name, active: isActiveProfile(object) });
     } else if (companionKindOf(group, kind)) {
-      this.#hostObjects.push({ ...object, metadata: { ...metadata, namespace } });
+      this.#companions.push({ ...object, metadata: { ...metadata, namespace } });
     } else if (kind === "ConfigMap" && group === "" && namespace === OWN_NAMESPACE) {
       this.#configMaps.set(name, object);
     }
@@ -120,7 +120,11 @@ export class FileWorld implements World {
 
   hostObjects(service: string, namespace: string): readonly KubernetesObject[] {
     const host = `${service}.${namespace}.svc`;
-    return this.#hostObjects.filter((object) => hostKeys(object).some((key) => key === host || key === ANY_HOST));
+    return this.#companions.filter((object) => hostKeys(object).some((key) => key === host || key === ANY_HOST));
+  }
+
+  workloadObjects(namespace: string): readonly KubernetesObject[] {
+    return this.#companions.filter((object) => namespaceOf(object) === namespace && speaksOfPods(object));
   }
 }
 
@@ -131,6 +135,10 @@ export function namespaceOf(object: KubernetesObject): string {
 
 export function isPolicy(object: KubernetesObject): boolean {
   return object.kind === "ResiliencePolicy" && groupOf(object.apiVersion ?? "") === FAIRLEAD_GROUP;
+}
+
+function speaksOfPods({ apiVersion = "", kind = "" }: KubernetesObject): boolean {
+  return companionKindOf(groupOf(apiVersion), kind)?.speaksOf === "Pods";
 }
 
 function mapIn<T>(maps: Map<string, Map<string, T>>, key: string): Map<string, T> {

@@ -30,5 +30,7 @@ export async function writeOwned(actions: readonly Action[], { write, isStillWan
 
 /** Tells the objects of one policy apart. */
 export function identityIn(action: Action): string {
-  return action.kind === "label" || action.kind === "patch" ? "" : `${action.ref.resource}/${action.ref.name}`;
+  return action.kind === "label" || action.kind === "patch"
+    ? ""
+    : `${action.ref.resource}.${action.ref.group}/${action.ref.name}`;
 }

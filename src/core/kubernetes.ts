@@ -37,6 +37,8 @@ export interface KubernetesObject {
 export interface ServicePort {
   readonly name?: string;
   readonly port: number;
+  /** Of the Pods, by number or by name; absent: as `port`. */
+  readonly targetPort?: number | string;
   readonly protocol?: string;
   readonly appProtocol?: string;
 }
@@ -45,6 +47,7 @@ export interface Service extends KubernetesObject {
   readonly spec?: {
     readonly type?: string;
     readonly clusterIP?: string;
+    readonly selector?: StringMap;
     readonly ports?: readonly ServicePort[];
   };
 }

@@ -57,16 +57,34 @@ export const SERVICE_KIND = TARGET_KINDS[0];
  */
 export const REST_ENTRY = "fairlead-rest";
 
-/**
- * Kinds of the objects that a mesh wants beside a Service, each with the only API group in which it is looked for. Lower
- * ranks are written first and taken away last: a VirtualService may name a subset of a DestinationRule, and without it
- * answers 503.
- */
-export const COMPANION_KINDS = [
-  { group: ISTIO_NETWORKING_GROUP, kind: "DestinationRule", resource: "destinationrules", rank: 0 },
-  { group: ISTIO_NETWORKING_GROUP, kind: "VirtualService", resource: "virtualservices", rank: 1 },
-] as const;
-export type CompanionKind = (typeof COMPANION_KINDS)[number];
+/** A kind of objects that a mesh wants beside a Service, with the only API group in which it is looked for. */
+export interface CompanionKind {
+  readonly group: string;
+  readonly kind: string;
+  /** Plural, lower case. */
+  readonly resource: string;
+  /** Lower ranks of a mesh are written first and taken away last. */
+  readonly rank: number;
+  /** How an object says what it is for: by the host of a Service, or by Pods of its namespace. */
+  readonly speaksOf: "host" | "Pods";
+}
+
+export const DESTINATION_RULE: CompanionKind = {
+  group: ISTIO_NETWORKING_GROUP,
+  kind: "DestinationRule",
+  resource: "destinationrules",
+  rank: 0,
+  speaksOf: "host",
+};
+/** It may name a subset of a DestinationRule, and without it answers 503. */
+export const VIRTUAL_SERVICE: CompanionKind = {
+  group: ISTIO_NETWORKING_GROUP,
+  kind: "VirtualService",
+  resource: "virtualservices",
+  rank: 1,
+  speaksOf: "host",
+};
+export const COMPANION_KINDS: readonly CompanionKind[] = [DESTINATION_RULE, VIRTUAL_SERVICE];
 
 export function companionKindOf(group: string, kind: string): CompanionKind | undefined {
   return COMPANION_KINDS.find((entry) => entry.kind === kind && entry.group === group);
@@ -74,14 +92,17 @@ export function companionKindOf(group: string, kind: string): CompanionKind | un
 
 const COMPANION_PREFIX = "fairlead-";
 
-/** The one name of every companion of a Service; 63 characters of a Service's name leave room. */
-export function companionName(service: string): string {
-  return COMPANION_PREFIX + service;
+/**
+ * The name of a companion of a Service. The name of a Service has no dot, so one stands before what tells several
+ * companions of one kind apart; 63 characters of the one and of the other leave room.
+ */
+export function companionName(service: string, part = ""): string {
+  return COMPANION_PREFIX + service + (part === "" ? "" : `.${part}`);
 }
 
 /** The Service of a companion, by its name. */
 export function serviceOfCompanion(name: string): string {
-  return name.slice(COMPANION_PREFIX.length);
+  return name.slice(COMPANION_PREFIX.length).split(".", 1)[0] ?? "";
 }
 
 /** The kind of the routes that Fairlead generates. */

@@ -1,13 +1,6 @@
 import { REGISTRATION_NAME } from "./admission/registration.ts";
 import { REPORTS } from "./audit/report.ts";
-import {
-  COMPANION_KINDS,
-  CORE_GROUP,
-  FAIRLEAD_GROUP,
-  GATEWAY_GROUP,
-  ISTIO_NETWORKING_GROUP,
-  LINKERD_POLICY_GROUP,
-} from "./names.ts";
+import { COMPANION_KINDS, CORE_GROUP, FAIRLEAD_GROUP, GATEWAY_GROUP, LINKERD_POLICY_GROUP } from "./names.ts";
 import { LEASE_NAME } from "./uninstall.ts";
 
 export const ROLES = ["admission", "controller"] as const;
@@ -61,13 +54,7 @@ const WATCHED: readonly Right[] = [
     scope: "Cluster",
     why: "a ServiceProfile switches the settings of its Service off",
   },
-  {
-    apiGroup: ISTIO_NETWORKING_GROUP,
-    resources: COMPANION_KINDS.map(({ resource }) => resource),
-    verbs: ["list", "watch"],
-    scope: "Cluster",
-    why: "objects of people that speak of the same Services; those that Fairlead made",
-  },
+  ...companions(["list", "watch"], "objects of people that speak of the same Services; those that Fairlead made"),
   {
     apiGroup: FAIRLEAD_GROUP,
     resources: ["resiliencepolicies", "admissionrules", "ruleexceptions"],
@@ -126,13 +113,10 @@ const WRITTEN: readonly Right[] = [
     scope: "Cluster",
     why: "as for Services",
   },
-  {
-    apiGroup: ISTIO_NETWORKING_GROUP,
-    resources: COMPANION_KINDS.map(({ resource }) => resource),
-    verbs: ["create", "patch", "delete"],
-    scope: "Cluster",
-    why: "the objects that carry the settings of Services in Istio (server-side apply asks for create and patch)",
-  },
+  ...companions(
+    ["create", "patch", "delete"],
+    "the objects that carry settings beside Services (server-side apply asks for create and patch)",
+  ),
   {
     apiGroup: FAIRLEAD_GROUP,
     resources: ["resiliencepolicies"],
@@ -240,3 +224,12 @@ export const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
   admission: ADMISSION,
   controller: [...WATCHED, ...WRITTEN, ...KEPT],
 };
+
+/** On every kind of companion, group by group. */
+function companions(verbs: readonly string[], why: string): readonly Right[] {
+  const byGroup = Map.groupBy(COMPANION_KINDS, ({ group }) => group);
+  return [...byGroup].map(([apiGroup, kinds]) => {
+    const resources = kinds.map(({ resource }) => resource);
+    return { apiGroup, resources, verbs, scope: "Cluster", why };
+  });
+}

@@ -69,4 +69,6 @@ export interface World extends RuleWorld {
    * `<service>.<namespace>.svc`, and those that speak of a pattern.
    */
   hostObjects(service: string, namespace: string): readonly KubernetesObject[];
+  /** Objects of the kinds of companions that speak of Pods, in this namespace and whoever made them. */
+  workloadObjects(namespace: string): readonly KubernetesObject[];
 }

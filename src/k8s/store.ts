@@ -16,7 +16,7 @@ import type { CompiledException, CompiledRule } from "../core/rules/rule.ts";
 import type { NamespaceInfo, ServiceProfileInfo, TargetKey, World, WorldDefaults } from "../core/world.ts";
 import { type KubernetesClient, type ResourceRef, resourcePath } from "./client.ts";
 import type { Change } from "./change.ts";
-import { hostObjectHandler, HostObjects } from "./host-objects.ts";
+import { companionHandler, CompanionIndex } from "./companion-index.ts";
 import { NamespacedMap, TargetIndex, targetKeyOf } from "./namespaced.ts";
 import { NamespaceIndex } from "./namespaces.ts";
 import { PolicyIndex, type PolicyNews } from "./policies.ts";
@@ -69,7 +69,7 @@ export class ClusterStore implements World {
   readonly #revisions = new NamespacedMap<KubernetesObject>();
   readonly #targets = new TargetIndex();
   readonly #profiles = new ProfileIndex();
-  readonly #hostObjects = new HostObjects();
+  readonly #companions = new CompanionIndex();
   readonly #rules: RuleStore;
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #refill: Refill;
@@ -106,7 +106,7 @@ export class ClusterStore implements World {
     this.#companionWatches = new Map(
       COMPANION_KINDS.map((kind) => [
         kind,
-        this.#watch({ group: kind.group, resource: kind.resource }, hostObjectHandler(kind, this.#hostObjects, emit)),
+        this.#watch({ group: kind.group, resource: kind.resource }, companionHandler(kind, this.#companions, emit)),
       ]),
     );
     this.#otherWatches = [
@@ -244,12 +244,16 @@ export class ClusterStore implements World {
   }
 
   hostObjects(service: string, namespace: string): readonly KubernetesObject[] {
-    return this.#hostObjects.for(service, namespace);
+    return this.#companions.for(service, namespace);
+  }
+
+  workloadObjects(namespace: string): readonly KubernetesObject[] {
+    return this.#companions.workloads(namespace);
   }
 
   /** Objects of the kinds of companions in a namespace, whoever made them. */
   companionsIn(namespace: string): readonly KubernetesObject[] {
-    return this.#hostObjects.in(namespace);
+    return this.#companions.in(namespace);
   }
 
   /** False while its CRD is absent. */

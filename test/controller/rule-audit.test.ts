@@ -84,6 +84,7 @@ class Stage {
       targetsIn: (name) => [...this.#world().targetsIn(name)],
       serviceProfilesFor: () => [],
       hostObjects: () => [],
+      workloadObjects: () => [],
       isFilling: () => false,
       whenSynced: () => Promise.resolve(),
       onChange: (listener) => {

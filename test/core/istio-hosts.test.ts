@@ -2,8 +2,8 @@ import { describe, expect, test } from "vitest";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import { ANY_HOST, hostKeys, mentionOf } from "../../src/core/mesh/istio/hosts.ts";
 import type { Change } from "../../src/k8s/change.ts";
-import { hostObjectHandler, HostObjects } from "../../src/k8s/host-objects.ts";
-import { COMPANION_KINDS } from "../../src/core/names.ts";
+import { companionHandler, CompanionIndex } from "../../src/k8s/companion-index.ts";
+import { DESTINATION_RULE } from "../../src/core/names.ts";
 import { namespace, policy, service, validate, worldOf } from "./worlds.ts";
 
 const HOST = "user-service.iam.svc.cluster.local";
@@ -72,8 +72,7 @@ describe("objects of people beside those of a policy", () => {
   });
 });
 
-describe("HostObjects", () => {
-  const [kind] = COMPANION_KINDS;
+describe("CompanionIndex", () => {
   const ours = {
     ...rule("user-service"),
     metadata: {
@@ -85,22 +84,22 @@ describe("HostObjects", () => {
   };
 
   test("finds objects by host and by namespace, and keeps of people's what decides", () => {
-    const objects = new HostObjects();
+    const objects = new CompanionIndex();
     const theirs = rule("user-service", "iam", { trafficPolicy: { tls: {} }, subsets: [1] });
-    for (const object of [ours, theirs, rule("*.local", "istio-system")]) objects.set(object);
+    for (const object of [ours, theirs, rule("*.local", "istio-system")]) objects.set(DESTINATION_RULE, object);
     expect(objects.for("user-service", "iam")).toHaveLength(3);
     expect(objects.for("cart", "iam")).toHaveLength(1);
     expect(objects.in("iam").map(({ spec }) => spec)).toEqual([ours.spec, { host: "user-service", trafficPolicy: {} }]);
-    objects.set(rule("cart", "iam"));
+    objects.set(DESTINATION_RULE, rule("cart", "iam"));
     expect(objects.for("user-service", "iam")).toHaveLength(2);
-    objects.delete("DestinationRule", "iam", "mine");
-    objects.delete("DestinationRule", "iam", "never-there");
+    objects.delete(DESTINATION_RULE, "iam", "mine");
+    objects.delete(DESTINATION_RULE, "iam", "never-there");
     expect(objects.for("cart", "iam")).toHaveLength(1);
   });
 
   test("tells the owners of ours, and the namespaces whose Services people's speak of, before and after", () => {
     const changes: Change[] = [];
-    const handler = hostObjectHandler(kind, new HostObjects(), (change) => changes.push(change));
+    const handler = companionHandler(DESTINATION_RULE, new CompanionIndex(), (change) => changes.push(change));
     handler.set(ours);
     expect(changes.splice(0)).toEqual(
       ["u-1", "u-2"].map((policyUid) => ({ type: "owned", namespace: "iam", policyUid })),

@@ -97,7 +97,8 @@ function planService(
 }
 
 function isSame(a: KubernetesObject, b: KubernetesObject): boolean {
-  return a.kind === b.kind && a.metadata?.name === b.metadata?.name;
+  const ofGroup = groupOf(a.apiVersion ?? "") === groupOf(b.apiVersion ?? "");
+  return ofGroup && a.kind === b.kind && a.metadata?.name === b.metadata?.name;
 }
 
 function applyAction(
@@ -147,6 +148,6 @@ function nameTaken({ object, sections, service }: WantedCompanion): Finding {
 function notServed({ kind, sections }: WantedCompanion): Finding {
   return finding("FL319", `spec.${sections[0]}`, {
     message: `The API server serves no ${kind.kind} of ${kind.group}, so the section has no effect`,
-    fix: "install Istio's CRDs",
+    fix: `install the CRDs of ${kind.group}`,
   });
 }

@@ -2,7 +2,7 @@ import { API_VERSION } from "../../api/envelope.ts";
 import { RESILIENCE_POLICY_KIND } from "../../api/v1alpha1/resilience-policy.ts";
 import { isLeftAlone } from "../admission/inject.ts";
 import { compareStrings, type Finding, sortFindings } from "../finding.ts";
-import type { Intent, Section } from "../intent/intent.ts";
+import { type Intent, type Section, SECTIONS } from "../intent/intent.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";
 import type { Precedence } from "../intent/precedence.ts";
 import { revisionOf } from "../intent/revision.ts";
@@ -54,8 +54,11 @@ export function companionsOf(
     if (!mesh.eligibility(service).eligible) continue;
     const own = decided.filter(([, policy]) => meshOfPolicy(policy.spec, ofNamespace) === mesh);
     const intent: Intent = Object.fromEntries(own.map(([section, { intent: all }]) => [section, all[section]]));
+    for (const finding of mesh.unfit({ service, intent })) {
+      findings.push({ finding, owners: ownersOf([sectionOf(finding)], winners) });
+    }
     for (const companion of mesh.companions({ service, intent })) {
-      const owners = ownersOf(companion, winners);
+      const owners = ownersOf(companion.sections, winners);
       const rivals = mesh.rivals(companion, service);
       findings.push(...rivals.map((finding) => ({ finding, owners })));
       if (rivals.some(({ severity }) => severity === "deny")) continue;
@@ -73,8 +76,17 @@ export function companionFindings(policy: CompiledPolicy, world: World, targetsM
   return sortFindings(all.filter(({ owners }) => owners.includes(policy)).map(({ finding }) => finding));
 }
 
-function ownersOf({ sections }: Companion, winners: Precedence["winners"]): readonly CompiledPolicy[] {
-  const owners = new Set(sections.flatMap((section) => winners[section] ?? []));
+/** `spec.mtls.mode` -> `mtls` */
+function sectionOf({ path }: Finding): Section | undefined {
+  const name = path.split(/[.[]/, 2)[1];
+  return SECTIONS.find((section) => section === name);
+}
+
+function ownersOf(
+  sections: readonly (Section | undefined)[],
+  winners: Precedence["winners"],
+): readonly CompiledPolicy[] {
+  const owners = new Set(sections.flatMap((section) => (section && winners[section]) ?? []));
   return [...owners].sort((a, b) => compareStrings(a.name, b.name));
 }
 

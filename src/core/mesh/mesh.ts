@@ -71,6 +71,11 @@ export interface MeshCompiler {
   compile(intent: Intent, kind: TargetKind, version: MeshVersion): CompiledSettings;
   /** The objects beside a Service that carry what cannot stand on it, in any order; none where the mesh needs none. */
   companions(host: HostIntent): readonly Companion[];
+  /**
+   * What keeps sections that need companions from this Service, whatever other objects there are: each with the path of
+   * its section. The companions leave such a section out.
+   */
+  unfit(host: HostIntent): readonly Finding[];
   /** What other objects mean for a companion. One that denies keeps it from being written. */
   rivals(companion: Companion, service: TargetContext): readonly Finding[];
   eligibility(target: TargetContext): Eligibility;

@@ -27,6 +27,7 @@ function withPolicies(world: World, ofNamespace: string, policies: readonly Comp
     targetsIn: (namespace) => world.targetsIn(namespace),
     serviceProfilesFor: (service, namespace) => world.serviceProfilesFor(service, namespace),
     hostObjects: (service, namespace) => world.hostObjects(service, namespace),
+    workloadObjects: (namespace) => world.workloadObjects(namespace),
     rules: () => world.rules(),
     ruleKind: (name) => world.ruleKind(name),
     exceptionsIn: (namespace) => world.exceptionsIn(namespace),

@@ -1,13 +1,11 @@
 import type { Intent, Section } from "../../intent/intent.ts";
-import { COMPANION_KINDS, type CompanionKind, companionName, SERVICE_KIND } from "../../names.ts";
+import { type CompanionKind, companionName, DESTINATION_RULE, SERVICE_KIND, VIRTUAL_SERVICE } from "../../names.ts";
 import type { Companion, HostIntent } from "../companion.ts";
 import { compileForIstio } from "./compile.ts";
 import { destinationRuleSpec } from "./destination-rule.ts";
 import { hostOf } from "./hosts.ts";
 import { type IstioVersion, istioHas } from "./version.ts";
 import { virtualServiceSpec } from "./virtual-service.ts";
-
-const [DESTINATION_RULE, VIRTUAL_SERVICE] = COMPANION_KINDS;
 
 /** At most one object of each kind for a host: of two Istio takes one, by age. */
 export function istioCompanions({ service, intent }: HostIntent): readonly Companion[] {

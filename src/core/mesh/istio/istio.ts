@@ -12,6 +12,7 @@ export const istio: MeshCompiler = {
   settingsStand: "beside it",
   compile: compileForIstio,
   companions: istioCompanions,
+  unfit: () => [],
   rivals: istioRivals,
   eligibility: istioEligibility,
   // The routes of a policy are entries of its VirtualService.

@@ -35,6 +35,7 @@ export const linkerd: MeshCompiler = {
   compile: (intent, kind, version) => compileForLinkerd(intent, kind, version.linkerd),
   // Annotations carry all but the entries of routes, which are HTTPRoutes (core/routes).
   companions: () => [],
+  unfit: () => [],
   rivals: () => [],
   eligibility: linkerdEligibility,
   httpPorts,

@@ -1,0 +1,112 @@
+import { type KubernetesObject, recordsIn } from "../core/kubernetes.ts";
+import { ANY_HOST, hostKeys } from "../core/mesh/istio/hosts.ts";
+import { COMPANION_KINDS, type CompanionKind } from "../core/names.ts";
+import { isGenerated } from "../core/routes/people.ts";
+import type { Change } from "./change.ts";
+import { NamespacedMap } from "./namespaced.ts";
+import { reduce, slim } from "./reduce.ts";
+import type { WatchHandler } from "./watch-options.ts";
+
+const NONE: readonly KubernetesObject[] = Object.freeze([]);
+
+/** Objects of the kinds of companions, whoever made them, by namespace and by the hosts that they speak of. */
+export class CompanionIndex {
+  readonly #byKind: ReadonlyMap<CompanionKind, NamespacedMap<KubernetesObject>> = new Map(
+    COMPANION_KINDS.map((kind) => [kind, new NamespacedMap<KubernetesObject>()]),
+  );
+  readonly #byHost = new Map<string, readonly KubernetesObject[]>();
+
+  for(service: string, namespace: string): readonly KubernetesObject[] {
+    if (this.#byHost.size === 0) return NONE;
+    const named = this.#byHost.get(`${service}.${namespace}.svc`) ?? NONE;
+    const others = this.#byHost.get(ANY_HOST) ?? NONE;
+    return others.length === 0 ? named : [...named, ...others];
+  }
+
+  in(namespace: string): readonly KubernetesObject[] {
+    return [...this.#byKind.values()].flatMap((ofKind) => ofKind.list(namespace));
+  }
+
+  workloads(namespace: string): readonly KubernetesObject[] {
+    return [...this.#byKind].flatMap(([kind, ofKind]) => (kind.speaksOf === "Pods" ? ofKind.list(namespace) : NONE));
+  }
+
+  /** Returns what stood there before. */
+  set(kind: CompanionKind, object: KubernetesObject): KubernetesObject | undefined {
+    const { namespace = "", name = "" } = object.metadata ?? {};
+    const before = this.delete(kind, namespace, name);
+    const stored = isGenerated(object) ? slim(object) : withoutSettings(object);
+    this.#byKind.get(kind)?.set(namespace, name, stored);
+    for (const key of keysOf(kind, stored)) this.#byHost.set(key, [...(this.#byHost.get(key) ?? NONE), stored]);
+    return before;
+  }
+
+  /** Returns what stood there. */
+  delete(kind: CompanionKind, namespace: string, name: string): KubernetesObject | undefined {
+    const before = this.#byKind.get(kind)?.get(namespace, name);
+    if (before === undefined) return undefined;
+    this.#byKind.get(kind)?.delete(namespace, name);
+    for (const key of keysOf(kind, before)) {
+      const rest = (this.#byHost.get(key) ?? NONE).filter((object) => object !== before);
+      if (rest.length === 0) this.#byHost.delete(key);
+      else this.#byHost.set(key, rest);
+    }
+    return before;
+  }
+}
+
+function keysOf({ speaksOf }: CompanionKind, object: KubernetesObject): readonly string[] {
+  return speaksOf === "host" ? hostKeys(object) : [];
+}
+
+/** What says of an object of people which hosts or Pods it is for, and for which clients. */
+const KEPT = ["hosts", "host", "gateways", "exportTo", "podSelector", "port", "targetRef"] as const;
+
+/** Of what people wrote: what it is for, for whom, and whether it has settings at all. */
+function withoutSettings(object: KubernetesObject): KubernetesObject {
+  const spec = (object.spec ?? {}) as Readonly<Record<string, unknown>>;
+  const has = KEPT.filter((field) => spec[field] !== undefined).map((field) => [field, spec[field]]);
+  const { trafficPolicy } = spec;
+  return {
+    ...reduce(object),
+    spec: { ...Object.fromEntries(has), ...(trafficPolicy !== undefined && { trafficPolicy: {} }) },
+  };
+}
+
+/** Keeps the objects of one kind, and tells whom a change concerns. */
+export function companionHandler(
+  kind: CompanionKind,
+  objects: CompanionIndex,
+  emit: (change: Change) => void,
+): WatchHandler {
+  return {
+    set: (object) => {
+      const named = { ...object, kind: kind.kind };
+      concerned(kind, [objects.set(kind, named), named]).forEach(emit);
+    },
+    delete: (namespace, name) => {
+      const before = objects.delete(kind, namespace, name);
+      concerned(kind, [before]).forEach(emit);
+      // Another Service of the same Pods may have waited for one that Fairlead made.
+      if (kind.speaksOf === "Pods" && before && isGenerated(before)) emit({ type: "hostObject", namespace });
+    },
+  };
+}
+
+/** Whom an object before and after a write concerns: its owners, or whoever has what it speaks of. */
+function concerned(kind: CompanionKind, objects: readonly (KubernetesObject | undefined)[]): readonly Change[] {
+  const changes = new Map<string, Change>();
+  for (const object of objects.filter((it) => it !== undefined)) {
+    const own = object.metadata?.namespace ?? "";
+    const uids = isGenerated(object) ? recordsIn(object.metadata?.ownerReferences).map(({ uid }) => uid) : [];
+    for (const policyUid of uids) changes.set(`${own}/${policyUid}`, { type: "owned", namespace: own, policyUid });
+    for (const namespace of uids.length > 0 ? [] : namespacesOf(kind, object, own))
+      changes.set(namespace, { type: "hostObject", namespace });
+  }
+  return [...changes.values()];
+}
+
+function namespacesOf(kind: CompanionKind, object: KubernetesObject, own: string): readonly string[] {
+  if (kind.speaksOf === "Pods") return [own];
+  return hostKeys(object).map((host) => host.split(".")[1] ?? own);
+}
