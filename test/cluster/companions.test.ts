@@ -1,20 +1,19 @@
-import { globSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { parseAllDocuments } from "yaml";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import { gatewayApiCrdPaths, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
-import { istioCrdPath } from "../../src/dev/mesh/istio-module.ts";
+import { istioCrdPath, OLDER_ISTIO_RELEASES, olderIstioCrds } from "../../src/dev/mesh/istio-module.ts";
+import { istioGoldens, listOf } from "../golden/istio.ts";
 import { conditionsOf, Policies } from "./policy-status.ts";
 import { Session, service } from "./session.ts";
-import { FAIRLEAD_CRDS, ROOT } from "./support.ts";
+import { FAIRLEAD_CRDS } from "./support.ts";
 
 const KINDS = "destinationrules.networking.istio.io,virtualservices.networking.istio.io";
 const BOTH = ["DestinationRule fairlead-web", "VirtualService fairlead-web"];
 const SPEC = { targetRefs: [{ kind: "Service", name: "web" }], circuitBreaker: {}, retry: { maxAttempts: 0 } };
 
-const GOLDEN = join(ROOT, "test", "golden", "istio");
+/** Strict: a field that the schema does not know is an error, where it would otherwise be dropped. */
+const CREATE_STRICTLY = "create --dry-run=server --validate=strict -o name -f -";
 
 let session: Session;
 let policies: Policies;
@@ -113,15 +112,33 @@ test("an object that a person adds later is a conflict that names it, and ends w
 });
 
 test("every golden object of every band fits Istio's schemas, and none loses a field there", async () => {
-  const files = globSync("*/expected-*.yaml", { cwd: GOLDEN }).map((path) => join(GOLDEN, path));
-  // As JSON, because kubectl reads YAML of an older version, in which the text "on" is true.
-  const items = files.flatMap((path) =>
-    parseAllDocuments(readFileSync(path, "utf8")).map((it): unknown => it.toJSON()),
-  );
-  expect(items.length).toBeGreaterThan(files.length);
+  const goldens = istioGoldens();
   await session.namespace("iam");
-  // Strict: a field that the schema does not know is an error, where it would otherwise be dropped.
-  const list = { apiVersion: "v1", kind: "List", items };
-  const { stdout } = await session.kubectl("create --dry-run=server --validate=strict -o name -f -", list);
-  expect(stdout.trim().split("\n")).toHaveLength(items.length);
+  const { stdout } = await session.kubectl(CREATE_STRICTLY, listOf(goldens.map(({ object }) => object)));
+  expect(stdout.trim().split("\n")).toHaveLength(goldens.length);
+  expect(new Set(goldens.map(({ version }) => version))).toEqual(new Set(OLDER_ISTIO_RELEASES.keys()));
 });
+
+test("every golden object fits the schemas of the first release of its band", async () => {
+  const goldens = istioGoldens();
+  const kinds = new Set(goldens.map(({ object }) => object.kind ?? ""));
+  const versions = [...OLDER_ISTIO_RELEASES.keys()];
+  const crds = await Promise.all(versions.map(async (it) => besides(it, await olderIstioCrds(it, kinds))));
+  await session.kubectl("apply --server-side -f -", crds.join("---\n"));
+  await session.kubectl("wait --for=condition=Established --timeout=30s -f -", crds.join("---\n"));
+  const objects = goldens.map(({ version, object }) => inGroupOf(version, object));
+  const { stdout } = await session.kubectl(CREATE_STRICTLY, listOf(objects));
+  expect(stdout.trim().split("\n")).toHaveLength(goldens.length);
+  // They are the older ones: what the next band gets is not served there.
+  const newer = goldens.filter(({ version }) => version === "1.22").map(({ object }) => inGroupOf("1.20", object));
+  expect(await session.refused(CREATE_STRICTLY, listOf(newer))).toContain("no matches for kind");
+});
+
+/** The same text with its groups renamed, so that the schemas of several releases stand beside each other. */
+function besides(version: string, text: string): string {
+  return text.replaceAll(/\b(?:networking|security)\.istio\.io\b/g, `v${version.replace(".", "-")}.$&`);
+}
+
+function inGroupOf(version: string, object: KubernetesObject): KubernetesObject {
+  return { ...object, apiVersion: besides(version, object.apiVersion ?? "") };
+}

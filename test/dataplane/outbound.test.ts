@@ -1,5 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import type { KubernetesObject } from "../../src/core/kubernetes.ts";
+import type { CommandResult } from "../../src/dev/control-plane/command.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
+import { istioGoldens, listOf } from "../golden/istio.ts";
+import { applyObject } from "./api.ts";
 import type { Backend } from "./backend.ts";
 import { destinationRule, virtualService } from "./istio-objects.ts";
 import { type Member, Mesh } from "./mesh.ts";
@@ -145,6 +149,23 @@ describe.skipIf(inject("mesh").state === "skipped")("what the proxy of a client 
     const misspelt = virtualService("user", [{ timeuot: "1s", route: routeTo("user") }]);
     await expect(mesh.apply([misspelt])).rejects.toThrow(/http\[0\].timeuot: field not declared in schema/);
   });
+
+  test("istiod takes every golden object of every band, and warns of none", async () => {
+    await applyObject(mesh.client, { apiVersion: "v1", kind: "Namespace", metadata: { name: "iam" } });
+    const goldens = istioGoldens().map(({ object }) => object);
+    const { stdout, stderr } = await dryRun(goldens);
+    expect(stderr).toBe("");
+    expect(stdout.trim().split("\n")).toHaveLength(goldens.length);
+    // Dry runs are asked of istiod too.
+    const negative = virtualService("user", [{ retries: { attempts: -1 }, route: routeTo("user") }]);
+    expect((await dryRun([negative])).stderr).toMatch(/attempts cannot be negative/);
+  });
+
+  /** Asks the API server, and it asks istiod, about objects that are not kept then. */
+  function dryRun(objects: readonly KubernetesObject[]): Promise<CommandResult> {
+    const create = ["create", "--dry-run=server", "--output=name", "--filename=-"];
+    return mesh.cluster.kubectl(create, { input: JSON.stringify(listOf(objects)) });
+  }
 });
 
 function routeTo(service: string): readonly object[] {

@@ -19,12 +19,22 @@ export async function gatewayApiCrdPaths(plurals: readonly string[] = GATEWAY_AP
 
 /** The directory with the files of a module, which the go.mod in the other directory requires. */
 export async function moduleFiles(moduleDirectory: string, module: string): Promise<string> {
+  return (await downloadModule(moduleDirectory, module)).Dir;
+}
+
+const DownloadedModule = z.object({ Dir: z.string(), Sum: z.string() });
+
+/** What Go says of a module: where its files are, and their hash. With `@VERSION` it is that one, whatever go.mod says. */
+export async function downloadModule(
+  moduleDirectory: string,
+  module: string,
+): Promise<z.infer<typeof DownloadedModule>> {
   try {
     const { stdout } = await promisify(execFile)("go", ["mod", "download", "-json", module], {
       cwd: moduleDirectory,
       env: { ...process.env, GOWORK: "off", GOFLAGS: "-mod=readonly" },
     });
-    return z.object({ Dir: z.string() }).parse(JSON.parse(stdout)).Dir;
+    return DownloadedModule.parse(JSON.parse(stdout));
   } catch (error) {
     const hint =
       (error as NodeJS.ErrnoException).code === "ENOENT" ? "install Go 1.26 or newer" : (error as Error).message;

@@ -1,0 +1,26 @@
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseAllDocuments } from "yaml";
+import type { KubernetesObject } from "../../src/core/kubernetes.ts";
+
+const ROOT = join(import.meta.dirname, "istio");
+
+/** An object that Fairlead writes for Istio, with the first version of the band that gets it, such as `1.22`. */
+export interface IstioGolden {
+  readonly version: string;
+  readonly object: KubernetesObject;
+}
+
+/** The objects of every case and band, found where they are; a new case is among them without being named. */
+export function istioGoldens(): readonly IstioGolden[] {
+  return globSync("*/expected-*.yaml", { cwd: ROOT }).flatMap((path) => {
+    const version = /expected-(.+)\.yaml$/.exec(path)?.[1] ?? "";
+    const documents = parseAllDocuments(readFileSync(join(ROOT, path), "utf8"));
+    return documents.map((document) => ({ version, object: document.toJSON() as KubernetesObject }));
+  });
+}
+
+/** Objects as one document of JSON: kubectl reads YAML of an older version, in which the text "on" is true. */
+export function listOf(items: readonly KubernetesObject[]): object {
+  return { apiVersion: "v1", kind: "List", items };
+}
