@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
 import type { Backend } from "./backend.ts";
 import { authorization, localRateLimit, strictMtls } from "./istio-objects.ts";
-import { type Member, Mesh } from "./mesh.ts";
+import type { Member, Mesh } from "./mesh.ts";
+import { startMesh } from "./provided.ts";
 import { expectToActAndGo, handWritten } from "./scenario.ts";
 import { countStatuses, send, sendInOrder } from "./traffic.ts";
 import { requestTo, Workloads } from "./workloads.ts";
@@ -14,7 +15,7 @@ describe.skipIf(inject("mesh").state === "skipped")("what the proxy of a server 
   let payAddress: string;
 
   beforeAll(async () => {
-    mesh = await Mesh.start();
+    mesh = await startMesh();
     const workloads = new Workloads(mesh);
     shop = await workloads.addClient("shop");
     guest = await workloads.addClient("guest");

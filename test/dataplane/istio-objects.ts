@@ -3,17 +3,12 @@
 import { type ApiObject, hostOf, NAMESPACE } from "./objects.ts";
 
 const VIRTUAL_SERVICE = { apiVersion: "networking.istio.io/v1", kind: "VirtualService" };
-const DESTINATION_RULE = { apiVersion: "networking.istio.io/v1", kind: "DestinationRule" };
 const ENVOY_FILTER = { apiVersion: "networking.istio.io/v1alpha3", kind: "EnvoyFilter" };
 const PEER_AUTHENTICATION = { apiVersion: "security.istio.io/v1", kind: "PeerAuthentication" };
 const AUTHORIZATION_POLICY = { apiVersion: "security.istio.io/v1", kind: "AuthorizationPolicy" };
 
 export function virtualService(service: string, http: readonly object[]): ApiObject {
   return istioObject(VIRTUAL_SERVICE, service, { hosts: [hostOf(service)], http });
-}
-
-export function destinationRule(service: string, trafficPolicy: object): ApiObject {
-  return istioObject(DESTINATION_RULE, service, { host: hostOf(service), trafficPolicy });
 }
 
 export function strictMtls(service: string): ApiObject {

@@ -1,5 +1,3 @@
-/** A ResiliencePolicy for the Service "user", which Fairlead turns into objects of the mesh. */
-
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import { FAIRLEAD_GROUP } from "../../src/core/names.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
@@ -10,15 +8,6 @@ import { applyObject, deleteObject } from "./api.ts";
 import type { Mesh } from "./mesh.ts";
 import { NAMESPACE } from "./objects.ts";
 import type { Delivery } from "./scenario.ts";
-
-const NAME = "user";
-const PATH = resourcePath({
-  group: FAIRLEAD_GROUP,
-  version: "v1alpha1",
-  resource: "resiliencepolicies",
-  namespace: NAMESPACE,
-  name: NAME,
-});
 
 /** What the status of a policy says of how far it is. */
 interface Observed extends KubernetesObject {
@@ -31,37 +20,51 @@ interface Observed extends KubernetesObject {
   };
 }
 
-/** Puts a policy with these sections in force by way of Fairlead. */
-export function written(mesh: Mesh, sections: object): Delivery {
-  return { apply: () => applyPolicy(mesh, sections), takeBack: () => deletePolicy(mesh) };
-}
+/** The ResiliencePolicy of one Service, which Fairlead turns into objects of the mesh. */
+export class ServicePolicy {
+  readonly #mesh: Mesh;
+  readonly #service: string;
+  readonly #path: string;
 
-/** Writes the policy and waits until Fairlead says that it is in force, and the proxies have what it wrote. */
-export async function applyPolicy(mesh: Mesh, sections: object): Promise<void> {
-  await applyObject(mesh.client, policy(sections));
-  await waitFor("the policy to be ready", async () => isReady(await mesh.client.get(PATH)));
-  await mesh.settle();
-}
+  constructor(mesh: Mesh, service: string) {
+    this.#mesh = mesh;
+    this.#service = service;
+    const kind = { group: FAIRLEAD_GROUP, version: "v1alpha1", resource: "resiliencepolicies" };
+    this.#path = resourcePath({ ...kind, namespace: NAMESPACE, name: service });
+  }
 
-/** Deletes the policy and waits until Fairlead has taken back what it wrote, and the proxies have forgotten it. */
-export async function deletePolicy(mesh: Mesh): Promise<void> {
-  await deleteObject(mesh.client, policy({}));
-  await waitFor("the policy to be gone", async () => {
-    try {
-      await mesh.client.get(PATH);
-      return false;
-    } catch (error) {
-      if (error instanceof ApiError && isNotFound(error)) return true;
-      throw error;
-    }
-  });
-  await mesh.settle();
-}
+  /** Puts these sections in force, and takes them back by deleting the policy. */
+  with(sections: object): Delivery {
+    return { apply: () => this.apply(sections), takeBack: () => this.remove() };
+  }
 
-function policy(sections: object): KubernetesObject {
-  const spec = { targetRefs: [{ kind: "Service", name: NAME }], ...sections };
-  const metadata = { name: NAME, namespace: NAMESPACE };
-  return { apiVersion: `${FAIRLEAD_GROUP}/v1alpha1`, kind: "ResiliencePolicy", metadata, spec };
+  /** Writes the policy and waits until Fairlead says that it is in force, and the proxies have what it wrote. */
+  async apply(sections: object): Promise<void> {
+    await applyObject(this.#mesh.client, this.#object(sections));
+    await waitFor("the policy to be ready", async () => isReady(await this.#mesh.client.get(this.#path)));
+    await this.#mesh.settle();
+  }
+
+  /** Deletes the policy and waits until Fairlead has taken back what it wrote, and the proxies have forgotten it. */
+  async remove(): Promise<void> {
+    await deleteObject(this.#mesh.client, this.#object({}));
+    await waitFor("the policy to be gone", async () => {
+      try {
+        await this.#mesh.client.get(this.#path);
+        return false;
+      } catch (error) {
+        if (error instanceof ApiError && isNotFound(error)) return true;
+        throw error;
+      }
+    });
+    await this.#mesh.settle();
+  }
+
+  #object(sections: object): KubernetesObject {
+    const spec = { targetRefs: [{ kind: "Service", name: this.#service }], ...sections };
+    const metadata = { name: this.#service, namespace: NAMESPACE };
+    return { apiVersion: `${FAIRLEAD_GROUP}/v1alpha1`, kind: "ResiliencePolicy", metadata, spec };
+  }
 }
 
 function isReady({ metadata, status }: Observed): boolean {
