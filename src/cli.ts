@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import type { EvalFlags } from "./cli/eval.ts";
-import { readInput } from "./cli/input.ts";
+import { type InputObject, readInput } from "./cli/input.ts";
+import { PLAN_FORMATS, type PlanFormat } from "./cli/output-plan.ts";
 import { EXPLAIN_FORMATS, type ExplainFormat } from "./cli/output-explain.ts";
 import { locate, OUTPUT_FORMATS, type OutputFormat, render } from "./cli/output.ts";
 import { checkRules } from "./cli/rule-check.ts";
@@ -32,6 +33,9 @@ const CLUSTER_DOMAIN_HELP = "what the DNS names of Services end in";
 const MESH_VERSION_HELP = "version of Linkerd, of Istio, or of both: 2.18,1.24 (default: the newest known)";
 const EXIT_DENIED = 1;
 const EXIT_FAILED = 1;
+const EXIT_DIFFERENT = 1;
+/** As `kubectl diff` has it, 1 is a difference; an apply would fail, and the plan is printed all the same. */
+const EXIT_REFUSED = 3;
 /** Bad usage, unreadable input, or a bug of ours: nothing was reviewed, and 1 would say that something was denied. */
 const EXIT_USAGE = 2;
 
@@ -47,6 +51,12 @@ interface WorldFlags {
 
 interface ReviewFlags extends WorldFlags {
   readonly output: OutputFormat;
+}
+
+interface PlanFlags extends WorldFlags {
+  readonly before?: readonly string[];
+  readonly prune?: boolean;
+  readonly output: PlanFormat;
 }
 
 interface ExplainFlags extends WorldFlags {
@@ -67,6 +77,7 @@ function program(): Command {
     .exitOverride();
   fairlead.addCommand(serveCommand());
   fairlead.addCommand(reviewCommand());
+  fairlead.addCommand(planCommand());
   fairlead.addCommand(testCommand());
   fairlead.addCommand(explainCommand());
   fairlead.addCommand(evalCommand());
@@ -191,6 +202,22 @@ function reviewCommand(): Command {
     .action(review);
 }
 
+function planCommand(): Command {
+  return withWorldFlags(new Command("plan"))
+    .description(
+      "Show what a write would change: the settings in force for each target, and the objects that carry them.",
+    )
+    .option("--before <file...>", "the cluster before, from files, directories or - (default: an empty one)")
+    .option("--prune", "objects of --before that -f does not have are deleted")
+    .addOption(new Option("-o, --output <format>", "output format").choices(PLAN_FORMATS).default("text"))
+    .addHelpText(
+      "after",
+      "\nExit status: 0 nothing changes, 1 something does, 2 bad usage or unreadable input, 3 a write is refused.",
+    )
+    .exitOverride()
+    .action(plan);
+}
+
 function explainCommand(): Command {
   return withWorldFlags(new Command("explain"))
     .description(
@@ -215,8 +242,11 @@ function withWorldFlags(command: Command): Command {
     .option("--cluster-domain <domain>", CLUSTER_DOMAIN_HELP, CLUSTER_DOMAIN);
 }
 
-/** The input and the world that it makes up; problems of rules that are no more than warnings are told at once. */
-function readWorld(flags: WorldFlags) {
+/**
+ * The input and the world that it makes up; problems of rules that are no more than warnings are told at once.
+ * `beside`: what else is there.
+ */
+function readWorld(flags: WorldFlags, beside: readonly InputObject[] = []) {
   const defaults = {
     unknownNamespaceMode: parseMode(flags.mode),
     mesh: flags.mesh === undefined ? undefined : parseMesh(flags.mesh),
@@ -224,11 +254,15 @@ function readWorld(flags: WorldFlags) {
     clusterDomain: flags.clusterDomain,
     excludedNamespaces: excludedNamespaces(DEFAULT_NAMESPACE),
   };
-  const baseDirectory = process.env["INIT_CWD"] ?? process.cwd();
-  const input = readInput({ filenames: flags.filename, recursive: flags.recursive ?? false, baseDirectory });
+  const input = readFiles(flags.filename, flags);
   const nowMs = Date.now();
-  for (const text of checkRules(input, defaults, nowMs)) process.stderr.write(`fairlead: warning: ${text}\n`);
+  for (const text of checkRules([...beside, ...input], defaults, nowMs))
+    process.stderr.write(`fairlead: warning: ${text}\n`);
   return { input, defaults, nowMs };
+}
+
+function readFiles(filenames: readonly string[], { recursive = false }: WorldFlags): readonly InputObject[] {
+  return readInput({ filenames, recursive, baseDirectory: process.env["INIT_CWD"] ?? process.cwd() });
 }
 
 function review(flags: ReviewFlags): void {
@@ -240,6 +274,21 @@ function review(flags: ReviewFlags): void {
   );
   process.stdout.write(render(locate(reviews, input), flags.output, isColoured()));
   if (reviews.some(({ result }) => !result.allowed)) process.exitCode = EXIT_DENIED;
+}
+
+async function plan(flags: PlanFlags): Promise<void> {
+  const [{ planObjects }, { renderPlan }] = [await import("./cli/plan.ts"), await import("./cli/output-plan.ts")];
+  const before = flags.before === undefined ? [] : readFiles(flags.before, flags);
+  const { input, ...options } = readWorld(flags, before);
+  const planned = planObjects({
+    ...options,
+    before: before.map(({ object }) => object),
+    written: input.map(({ object }) => object),
+    prune: flags.prune ?? false,
+  });
+  process.stdout.write(renderPlan(planned, flags.output, isColoured()));
+  if (planned.reviews.some(({ result }) => !result.allowed)) process.exitCode = EXIT_REFUSED;
+  else if (planned.targets.some(({ change }) => change !== "none")) process.exitCode = EXIT_DIFFERENT;
 }
 
 async function explain(flags: ExplainFlags): Promise<void> {

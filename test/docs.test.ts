@@ -86,12 +86,12 @@ test("docs/operations.md has every metric with its labels, and no other", async 
   expect(rows.map((row) => `${row[1]}: ${(row[2] ?? "").trim()}`).sort()).toEqual(registered.sort());
 });
 
-test("docs/review.md has every flag of fairlead review, and no other", () => {
-  const { stdout } = spawnSync(process.execPath, ["src/cli.ts", "review", "--help"], { cwd: ROOT, encoding: "utf8" });
+test.each(["review", "plan"])("docs/%s.md has every flag of the command, and no other", (command) => {
+  const { stdout } = spawnSync(process.execPath, ["src/cli.ts", command, "--help"], { cwd: ROOT, encoding: "utf8" });
   const known = [...stdout.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)]
     .map((match) => match[1])
     .filter((flag) => flag !== "--help");
-  const table = [...read("docs/review.md").matchAll(/^\| `(?:-\w, )?(--[\w-]+)/gm)].map((match) => match[1] ?? "");
+  const table = [...read(`docs/${command}.md`).matchAll(/^\| `(?:-\w, )?(--[\w-]+)/gm)].map((match) => match[1] ?? "");
   expect(new Set(table)).toEqual(new Set(known));
 });
 

@@ -96,6 +96,11 @@ export function injected(object: KubernetesObject, world: World): KubernetesObje
   return mutate(creation(object), world).stored;
 }
 
+/** The object of a write with what is injected into it. */
+export function storedBy(write: Write, world: World): KubernetesObject {
+  return mutate(write, world).stored;
+}
+
 /** For what does not depend on the time. */
 function creation(object: KubernetesObject): Write {
   return { object, oldObject: undefined, nowMs: 0 };
@@ -111,7 +116,7 @@ function mutateAll(objects: readonly KubernetesObject[], world: FileWorld): read
 }
 
 /** Namespaces, rules and exceptions are context, not subjects. */
-function belongsToTheWorldOnly(object: KubernetesObject): boolean {
+export function belongsToTheWorldOnly(object: KubernetesObject): boolean {
   const isNamespace = object.kind === "Namespace" && groupOf(object.apiVersion ?? "") === "";
   return isNamespace || isRule(object) || isException(object);
 }

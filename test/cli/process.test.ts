@@ -15,6 +15,12 @@ const GOOD = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: iam}
 const BAD = GOOD.replace("namespace: iam", 'namespace: iam, annotations: {retry.linkerd.io/http: "5xx, 429"}');
 writeFileSync(join(directory, "good.yaml"), GOOD);
 writeFileSync(join(directory, "bad.yaml"), BAD);
+const POLICY = `apiVersion: fairlead.dev/v1alpha1
+kind: ResiliencePolicy
+metadata: {name: a, namespace: iam}
+spec: {targetRefs: [{kind: Service, name: a}], timeout: {request: 2s}}
+`;
+writeFileSync(join(directory, "policy.yaml"), POLICY);
 const SUITE =
   "apiVersion: cli.fairlead.dev/v1alpha1\nkind: Test\ncases:\n- {name: a, object: bad.yaml, expect: {allowed: false}}\n";
 const RULE = `apiVersion: fairlead.dev/v1alpha1
@@ -70,6 +76,13 @@ const REVIEW: Readonly<Record<string, readonly [args: readonly string[], code: n
   "a test that is not as expected": [["test", "fairlead-test.yaml", "missed.yaml"], 1],
   "a rule that is explained": [["explain", "-f", "rule.yaml", "good.yaml"], 0],
   "a rule that denies": [["review", "-f", "rule.yaml", "good.yaml"], 1],
+  "a plan that changes nothing": [["plan", "-f", "good.yaml"], 0],
+  "a plan that changes something": [["plan", "--before", "good.yaml", "-f", "policy.yaml"], 1],
+  "a plan that takes something away": [
+    ["plan", "--before", "good.yaml", "policy.yaml", "-f", "good.yaml", "--prune"],
+    1,
+  ],
+  "a plan with a write that is refused": [["plan", "--before", "good.yaml", "-f", "policy.yaml", "bad.yaml"], 3],
   help: [["review", "--help"], 0],
   "help of all": [["--help"], 0],
 };
@@ -96,6 +109,14 @@ const USAGE: Readonly<Record<string, readonly [args: readonly string[], stderr: 
   "a rule that does not compile": [
     ["review", "-f", "wrong-rule.yaml", "good.yaml"],
     /^fairlead: wrong-rule\.yaml:6: AdmissionRule named-ports: .*undefined field 'prots'.*\n \| object/,
+  ],
+  "a plan from a file that is not there": [
+    ["plan", "--before", "nothing.yaml", "-f", "good.yaml"],
+    /^fairlead: Cannot read nothing\.yaml: ENOENT/,
+  ],
+  "a plan with a rule before that does not compile": [
+    ["plan", "--before", "wrong-rule.yaml", "-f", "good.yaml"],
+    /^fairlead: wrong-rule\.yaml:6: AdmissionRule named-ports/,
   ],
   "test without a path": [["test"], /missing required argument 'path'/],
   "an unknown format": [["review", "-f", "good.yaml", "-o", "xml"], /table, json, junit, sarif/],

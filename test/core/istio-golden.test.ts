@@ -1,11 +1,12 @@
-import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { globSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { readInput } from "../../src/cli/input.ts";
 import { isPolicy } from "../../src/cli/file-world.ts";
 import { companionsOf } from "../../src/core/companions/wanted.ts";
 import { resolvePrecedence } from "../../src/core/intent/precedence.ts";
 import { yamlDocuments } from "../../src/gen/yaml.ts";
+import { checkGolden } from "./golden-file.ts";
 import { keyOf, meshVersion, worldOf } from "./worlds.ts";
 
 /**
@@ -31,18 +32,9 @@ function objectsFor(name: string, version: string): string {
   return yamlDocuments(companions.map(({ object }) => object));
 }
 
-function check(path: string, content: string): void {
-  if (process.env["UPDATE"]) {
-    if (content === "") rmSync(path, { force: true });
-    else writeFileSync(path, content);
-  }
-  const found = existsSync(path) ? readFileSync(path, "utf8") : "";
-  expect(content, `${basename(path)}; UPDATE=1 rewrites it`).toBe(found);
-}
-
 describe.each(CASES)("%s", (name) => {
   test.each(BANDS)("from Istio %s on", (version) => {
-    check(join(ROOT, name, `expected-${version}.yaml`), objectsFor(name, version));
+    checkGolden(join(ROOT, name, `expected-${version}.yaml`), objectsFor(name, version));
   });
 
   test("the bands have no gaps", () => {

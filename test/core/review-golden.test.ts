@@ -1,18 +1,11 @@
-import { existsSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { globSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { readInput } from "../../src/cli/input.ts";
 import { type Review, reviewObjects } from "../../src/cli/review.ts";
-import {
-  CLUSTER_DOMAIN,
-  DEFAULT_NAMESPACE,
-  excludedNamespaces,
-  parseMesh,
-  parseMeshVersion,
-  parseMode,
-} from "../../src/config.ts";
 import { FINDINGS } from "../../src/core/findings.ts";
 import { WARNING_LENGTH_MAX, WARNINGS_MAX } from "../../src/core/limits.ts";
+import { checkGolden, goldenDefaults } from "./golden-file.ts";
 import { NOW_MS } from "./worlds.ts";
 
 /**
@@ -24,37 +17,12 @@ const CASES = globSync("*/input.yaml", { cwd: ROOT })
   .map((path) => dirname(path))
   .sort();
 
-interface Flags {
-  readonly mode?: string;
-  readonly mesh?: string;
-  readonly meshVersion?: string;
-}
-
 function reviewCase(folder: string): readonly Review[] {
-  const flagsFile = join(folder, "flags.json");
-  const flags = existsSync(flagsFile) ? (JSON.parse(readFileSync(flagsFile, "utf8")) as Flags) : {};
   const input = readInput({ filenames: ["input.yaml"], recursive: false, baseDirectory: folder });
   return reviewObjects(
     input.map((item) => item.object),
-    {
-      unknownNamespaceMode: parseMode(flags.mode ?? "enforce"),
-      mesh: flags.mesh === undefined ? undefined : parseMesh(flags.mesh),
-      meshVersion: parseMeshVersion(flags.meshVersion),
-      clusterDomain: CLUSTER_DOMAIN,
-      excludedNamespaces: excludedNamespaces(DEFAULT_NAMESPACE),
-    },
+    goldenDefaults(folder),
     NOW_MS,
-  );
-}
-
-/** Compares with the file, or writes it under UPDATE=1; no content asks for no file. */
-function check(path: string, content: string | undefined): void {
-  if (process.env["UPDATE"] === "1") {
-    if (content === undefined) rmSync(path, { force: true });
-    else writeFileSync(path, content);
-  }
-  expect(content, `${basename(path)}; UPDATE=1 rewrites it`).toBe(
-    existsSync(path) ? readFileSync(path, "utf8") : undefined,
   );
 }
 
@@ -62,7 +30,7 @@ test.each(CASES)("%s", (name) => {
   const folder = join(ROOT, name);
   const reviews = reviewCase(folder);
   const denials = reviews.filter(({ result }) => !result.allowed).map(({ message }) => `${message}\n`);
-  check(
+  checkGolden(
     join(folder, "expected.json"),
     `${JSON.stringify(
       reviews.map(({ result }) => result),
@@ -70,7 +38,7 @@ test.each(CASES)("%s", (name) => {
       2,
     )}\n`,
   );
-  check(join(folder, "expected.txt"), denials.length === 0 ? undefined : denials.join("\n"));
+  checkGolden(join(folder, "expected.txt"), denials.length === 0 ? undefined : denials.join("\n"));
 });
 
 test("every case keeps the contract of docs/review.md", () => {

@@ -19,10 +19,17 @@ function others(
 }
 
 function withPolicies(world: World, ofNamespace: string, policies: readonly CompiledPolicy[]): World {
+  return changedWorld(world, {
+    policiesIn: (namespace) => (namespace === ofNamespace ? policies : world.policiesIn(namespace)),
+  });
+}
+
+/** A world of which some answers are others. Worlds are classes as well, so that no spread would do. */
+export function changedWorld(world: World, changes: Partial<World>): World {
   return {
     defaults: world.defaults,
     namespace: (name) => world.namespace(name),
-    policiesIn: (namespace) => (namespace === ofNamespace ? policies : world.policiesIn(namespace)),
+    policiesIn: (namespace) => world.policiesIn(namespace),
     target: (key) => world.target(key),
     targetsIn: (namespace) => world.targetsIn(namespace),
     serviceProfilesFor: (service, namespace) => world.serviceProfilesFor(service, namespace),
@@ -33,5 +40,6 @@ function withPolicies(world: World, ofNamespace: string, policies: readonly Comp
     exceptionsIn: (namespace) => world.exceptionsIn(namespace),
     paramsConfigMap: (name) => world.paramsConfigMap(name),
     namespaceObject: (name) => world.namespaceObject(name),
+    ...changes,
   };
 }

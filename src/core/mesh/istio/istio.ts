@@ -26,10 +26,12 @@ export const istio: MeshCompiler = {
   meansTheSame: ({ value, other }) => value === other,
 };
 
-/** Nothing stands on the target: in force is what policies ask for, where Istio can do it. */
+/** Nothing stands on the target: in force is what policies ask for, where Istio can do it and nobody else's objects are. */
 function inForce(target: TargetContext, wanted: Intent): InForce {
   const isPossible = target.kind === SERVICE_KIND && istioEligibility(target).eligible;
-  const sections = istioCompanions({ service: target, intent: wanted }).flatMap((companion) => companion.sections);
-  const settings = sections.map((section) => [section, wanted[section]] as const);
-  return { settings: isPossible ? Object.fromEntries(settings) : {}, inherited: {} };
+  const companions = isPossible ? istioCompanions({ service: target, intent: wanted }) : [];
+  const sections = companions
+    .filter((companion) => istioRivals(companion, target).every(({ severity }) => severity !== "deny"))
+    .flatMap((companion) => companion.sections);
+  return { settings: Object.fromEntries(sections.map((section) => [section, wanted[section]])), inherited: {} };
 }
