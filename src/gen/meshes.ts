@@ -39,6 +39,18 @@ const CASES: Readonly<Record<Section, readonly string[]>> = {
     "faultInjection: {abort: {percent: 10, status: 503}}",
     "faultInjection: {delay: {percent: 50, duration: 2s}, matches: [{headers: [{name: x-chaos, value: yes-please}]}]}",
   ],
+  rateLimit: [
+    "rateLimit: {requestsPerSecond: 100}",
+    "rateLimit: {requestsPerSecond: 100, perClient: 10}",
+    "rateLimit: {requestsPerSecond: 100, overrides: [{serviceAccounts: [{name: batch, namespace: jobs}], requestsPerSecond: 50}]}",
+  ],
+  mtls: ["mtls: {mode: Strict}", "mtls: {mode: Permissive}"],
+  authorization: [
+    "authorization: {allow: [{from: {serviceAccounts: [{name: web, namespace: front}]}}]}",
+    "authorization: {allow: [{from: {namespaces: [front]}, to: {methods: [GET], paths: [{value: /users}]}}]}",
+    "authorization: {allow: [{from: {cidrs: [10.0.0.0/8]}}]}",
+    "authorization: {deny: [{to: {paths: [{value: /admin}]}}]}",
+  ],
 };
 
 const HOST = "web.shop.svc.cluster.local";

@@ -21,7 +21,7 @@ const DURATION = 'wanted a duration such as "300ms", "2s500ms" or "1h"';
 const DURATION_FIX = "Write whole numbers of at most five digits, each with a unit h, m, s or ms, at most four of them";
 const ZERO_FIX = "Leave the field out to have no limit of its own, or write a time such as 300ms";
 const SPEC_FIELDS =
-  "targetRefs, targetSelector, mesh, conflictResolution, circuitBreaker, retry, timeout, routes, trafficSplit, faultInjection";
+  "targetRefs, targetSelector, mesh, conflictResolution, circuitBreaker, retry, timeout, routes, trafficSplit, faultInjection, rateLimit, mtls, authorization";
 const STATUS = 'wanted a status code such as "503", a range such as "500-504", "5xx" or "gateway-error"';
 const STATUS_FIX = 'Write one code from 100 to 599 or one of these forms, as a string in quotes, such as "429"';
 
@@ -88,7 +88,7 @@ describe("parseResiliencePolicy() refuses in spec", () => {
       {},
       [
         "spec: Found neither targetRefs nor targetSelector, wanted exactly one of targetRefs and targetSelector | Add targetRefs with the kind and name of what the policy is for",
-        "spec: Found none of them, wanted at least one of circuitBreaker, retry, timeout, routes, trafficSplit, faultInjection | Add the section you want, for example circuitBreaker: {}",
+        "spec: Found none of them, wanted at least one of circuitBreaker, retry, timeout, routes, trafficSplit, faultInjection, rateLimit, mtls, authorization | Add the section you want, for example circuitBreaker: {}",
       ],
     ],
     [
@@ -106,9 +106,40 @@ describe("parseResiliencePolicy() refuses in spec", () => {
       ],
     ],
     [
-      "a section that is not built yet",
-      { targetRefs: REFS, circuitBreaker: {}, rateLimit: {} },
-      [`spec.rateLimit: Found the unknown field "rateLimit", wanted one of ${SPEC_FIELDS} | Remove it`],
+      "a section that is none",
+      { targetRefs: REFS, circuitBreaker: {}, bulkhead: {} },
+      [`spec.bulkhead: Found the unknown field "bulkhead", wanted one of ${SPEC_FIELDS} | Remove it`],
+    ],
+    [
+      "limits above the one of all",
+      {
+        targetRefs: REFS,
+        rateLimit: {
+          requestsPerSecond: 10,
+          perClient: 11,
+          overrides: [{ serviceAccounts: [{ name: "web", namespace: "front" }], requestsPerSecond: 12 }],
+        },
+      },
+      [
+        "spec.rateLimit.overrides: Found 12 above 10, wanted limits of which none is above spec.rateLimit.requestsPerSecond | Lower them, or raise requestsPerSecond",
+        "spec.rateLimit.perClient: Found 11 above 10, wanted a limit that is not above requestsPerSecond | Lower it, or raise requestsPerSecond",
+      ],
+    ],
+    [
+      "entries of authorization that say nothing, and what no mesh reads as it stands",
+      {
+        targetRefs: REFS,
+        authorization: {
+          allow: [{}, { from: {} }, { from: { cidrs: ["10.0.0.0"] } }],
+          deny: [{ to: { paths: [{ value: "/users/*" }] } }],
+        },
+      },
+      [
+        "spec.authorization.allow[0]: Found none of them, wanted at least one of from and to | Say whose or which requests are meant; remove the section to let everybody do everything",
+        "spec.authorization.allow[1].from: Found none of them, wanted at least one of serviceAccounts, namespaces and cidrs | Add the clients that are meant, or remove from to mean all of them",
+        'spec.authorization.allow[2].from.cidrs[0]: Found "10.0.0.0", wanted a network such as "10.0.0.0/8" or "fd00::/8" | Write the address, a slash and the length of the prefix; for one address /32, or /128 for IPv6',
+        'spec.authorization.deny[0].to.paths[0].value: Found "/users/*", wanted a path without * | Leave the star out: a path is a prefix unless type says Exact',
+      ],
     ],
     [
       "a typing mistake, with what was meant",

@@ -91,6 +91,12 @@ describe("a release", () => {
       "Found a change of spec.faultInjection by pat, wanted one by somebody who has the verb inject-faults on the policy; " +
       "fix: leave the section as it is, or ask to be bound to the ClusterRole fairlead-inject-faults";
     expect((await write("pat", faults)).stderr).toContain(refusal);
+    for (const [more, verb] of [
+      [{ rateLimit: { requestsPerSecond: 1 } }, "limit-requests"],
+      [{ mtls: { mode: "Permissive" } }, "change-mtls"],
+      [{ authorization: { deny: [{ to: { methods: ["GET"] } }] } }, "change-authorization"],
+    ] as const)
+      expect((await write("ada", more)).stderr).toContain(`the verb ${verb} on the policy`);
     // Past the guard the webhook is next, which nobody serves here.
     expect((await write("pat", { circuitBreaker: {} })).stderr).toContain("no endpoints available");
     expect((await write("ada", faults)).stderr).toContain("no endpoints available");

@@ -63,7 +63,10 @@ const EXEMPT_GUARD = [
   "ValidatingAdmissionPolicyBinding fairlead-exempt-guard",
 ];
 const SECTION_GUARD = [
+  "ClusterRole fairlead-change-authorization",
+  "ClusterRole fairlead-change-mtls",
   "ClusterRole fairlead-inject-faults",
+  "ClusterRole fairlead-limit-requests",
   "ValidatingAdmissionPolicy fairlead-section-guard",
   "ValidatingAdmissionPolicyBinding fairlead-section-guard",
 ];

@@ -114,6 +114,23 @@ describe("compilePolicy()", () => {
     expect(short?.revision).toBe(long?.revision);
   });
 
+  test("the order of clients and paths, and what is said twice, are elided too", () => {
+    const accounts = [
+      { namespace: "front", name: "web" },
+      { name: "batch", namespace: "jobs" },
+    ];
+    const allow = (from: object, paths: readonly object[]) => ({ allow: [{ from, to: { paths, methods: ["GET"] } }] });
+    const [short, long] = [
+      allow({ serviceAccounts: accounts, namespaces: ["a", "b"] }, [{ value: "/users" }]),
+      allow({ serviceAccounts: accounts.toReversed(), namespaces: ["b", "a", "b"] }, [
+        { type: "PathPrefix", value: "/users/" },
+        { value: "/users" },
+      ]),
+    ].map((authorization) => compilePolicy(policy({ authorization })).policy);
+    expect(short?.intent.authorization).toEqual(long?.intent.authorization);
+    expect(short?.revision).toBe(long?.revision);
+  });
+
   test.each([
     ["a value", { circuitBreaker: { consecutiveFailures: 8 } }],
     ["the conflict resolution", { circuitBreaker: {}, conflictResolution: "Override" }],

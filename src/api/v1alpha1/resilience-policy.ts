@@ -4,9 +4,12 @@ import { API_VERSION, checkObject, type Metadata } from "../envelope.ts";
 import { own } from "../problem.ts";
 import type { DeepReadonly } from "../readonly.ts";
 import { type Rule, withRules } from "../rule.ts";
+import { authorization } from "./authorization.ts";
 import { circuitBreaker } from "./circuit-breaker.ts";
 import { type TargetRef, targetRef, targetSelector } from "./common.ts";
 import { faultInjection } from "./fault-injection.ts";
+import { mtls } from "./mtls.ts";
+import { rateLimit } from "./rate-limit.ts";
 import { resiliencePolicyStatus } from "./resilience-policy-status.ts";
 import { retry } from "./retry.ts";
 import { routes } from "./routes.ts";
@@ -27,6 +30,9 @@ const sections = {
   routes: z.exactOptional(routes),
   trafficSplit: z.exactOptional(trafficSplit),
   faultInjection: z.exactOptional(faultInjection),
+  rateLimit: z.exactOptional(rateLimit),
+  mtls: z.exactOptional(mtls),
+  authorization: z.exactOptional(authorization),
 };
 const SECTIONS = Object.keys(sections) as (keyof typeof sections)[];
 
@@ -75,6 +81,9 @@ const SERVICES_ONLY = {
   routes: "target the Service behind the route, or move its retry and timeout to the top of a policy for the route",
   trafficSplit: "target the Service behind the route, and narrow trafficSplit.matches",
   faultInjection: "target the Service behind the route, and narrow faultInjection.matches",
+  rateLimit: "target the Service behind the route: what limits requests is the proxy of its Pods",
+  mtls: "target the Service behind the route",
+  authorization: "target the Service behind the route, and narrow its entries by to",
 } as const;
 type ServiceSection = keyof typeof SERVICES_ONLY;
 

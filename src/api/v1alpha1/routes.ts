@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { hint } from "../hints.ts";
 import { show } from "../problem.ts";
-import { withKeyword, withRules } from "../rule.ts";
+import { type Rule, withKeyword, withRules } from "../rule.ts";
 import { listMap, uniqueBy } from "./lists.ts";
 import { retry } from "./retry.ts";
 import { timeout } from "./timeout.ts";
@@ -15,7 +15,8 @@ const PATH_LENGTH_MAX = 1024;
 const HEADER_NAME_LENGTH_MAX = 256;
 const HEADER_VALUE_LENGTH_MAX = 1024;
 
-const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"] as const;
+/** The methods that the Gateway API knows. */
+export const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"] as const;
 const DNS_LABEL = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const DNS_LABEL_LENGTH_MAX = 63;
 const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$/;
@@ -27,6 +28,15 @@ function isPlain(path: { readonly type?: string }): boolean {
   return path.type !== "RegularExpression";
 }
 
+/** `value` of a path. */
+export const pathValue = z
+  .string()
+  .min(1)
+  .max(PATH_LENGTH_MAX)
+  .meta({
+    description: `The path, 1 to ${PATH_LENGTH_MAX} characters, without host and query. Required. Example: "/users".`,
+  });
+
 const pathFields = z.strictObject({
   type: z.exactOptional(
     z.enum(["Exact", "PathPrefix", "RegularExpression"]).meta({
@@ -36,16 +46,11 @@ const pathFields = z.strictObject({
         "path, in RE2 syntax.",
     }),
   ),
-  value: z
-    .string()
-    .min(1)
-    .max(PATH_LENGTH_MAX)
-    .meta({
-      description: `The path, 1 to ${PATH_LENGTH_MAX} characters, without host and query. Required. Example: "/users".`,
-    }),
+  value: pathValue,
 });
 
-const path = withRules(pathFields, [
+/** What holds for a path that is compared as text. */
+export const plainPathRules: readonly Rule<{ readonly type?: string; readonly value: string }>[] = [
   {
     cel: `has(self.type) && self.type == 'RegularExpression' || self.value.matches(r"""${PLAIN_PATH.source.replaceAll("\\/", "/")}""")`,
     holds: (path) => !isPlain(path) || PLAIN_PATH.test(path.value),
@@ -64,7 +69,9 @@ const path = withRules(pathFields, [
     path: "value",
     reads: ["type", "value"],
   },
-]).meta({ description: "The path of the request. Absent: any path." });
+];
+
+const path = withRules(pathFields, plainPathRules).meta({ description: "The path of the request. Absent: any path." });
 
 const header = z
   .strictObject({

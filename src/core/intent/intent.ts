@@ -10,6 +10,9 @@ export interface Intent {
   readonly routes?: readonly RouteIntent[];
   readonly trafficSplit?: TrafficSplitIntent;
   readonly faultInjection?: FaultInjectionIntent;
+  readonly rateLimit?: RateLimitIntent;
+  readonly mtls?: MtlsIntent;
+  readonly authorization?: AuthorizationIntent;
 }
 
 /** In the order in which they are settled on a target: retries depend on the timeouts. */
@@ -20,6 +23,9 @@ export const SECTIONS = [
   "routes",
   "trafficSplit",
   "faultInjection",
+  "rateLimit",
+  "mtls",
+  "authorization",
 ] as const satisfies readonly (keyof Intent)[];
 export type Section = (typeof SECTIONS)[number];
 
@@ -101,6 +107,63 @@ export interface FaultInjectionIntent {
   readonly delay?: { readonly percent: number; readonly durationMs: number };
   /** The requests that get faults: those for which one fits. Empty: all of them. */
   readonly matches: readonly RouteMatchIntent[];
+}
+
+/** Limits of each Pod by itself: nothing is counted together. */
+export interface RateLimitIntent {
+  /** Of all clients together. 1..1,000,000, as the others. */
+  readonly requestsPerSecond: number;
+  /** Of each client by itself. At most requestsPerSecond. */
+  readonly perClient?: number;
+  /** Clients with a limit of their own in place of perClient; those of one entry share it. */
+  readonly overrides: readonly RateOverrideIntent[];
+}
+
+export interface RateOverrideIntent {
+  /** At least one. */
+  readonly serviceAccounts: readonly ServiceAccountIntent[];
+  readonly requestsPerSecond: number;
+}
+
+export interface ServiceAccountIntent {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export interface MtlsIntent {
+  /** Strict: only clients of the mesh, by mutual TLS. Permissive: plain text, too. */
+  readonly mode: "Strict" | "Permissive";
+}
+
+/** Who may send which requests. At least one of both is there, and none is empty. deny goes before allow. */
+export interface AuthorizationIntent {
+  /** A request is let through when one of them fits. Absent: every request that deny does not fit. */
+  readonly allow?: readonly AccessIntent[];
+  readonly deny?: readonly AccessIntent[];
+}
+
+/** Fits a request when both fit it. At least one of both is there. */
+export interface AccessIntent {
+  /** Absent: any client. */
+  readonly from?: ClientIntent;
+  /** Absent: any request. */
+  readonly to?: RequestIntent;
+}
+
+/**
+ * Fits a client that is in one of serviceAccounts or namespaces, where any is given, AND in one of cidrs, where any is
+ * given. Not all are empty.
+ */
+export interface ClientIntent {
+  readonly serviceAccounts: readonly ServiceAccountIntent[];
+  readonly namespaces: readonly string[];
+  readonly cidrs: readonly string[];
+}
+
+/** Fits a request with one of the paths, where any is given, and one of the methods. Not both are empty. */
+export interface RequestIntent {
+  readonly paths: readonly { readonly type: "Exact" | "PathPrefix"; readonly value: string }[];
+  readonly methods: readonly string[];
 }
 
 /** Linkerd's defaults, which an absent field stands for (docs/linkerd.md, Annotations; linkerd2 parse_accrual_config). */

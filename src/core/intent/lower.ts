@@ -12,6 +12,7 @@ import {
   type TimeoutIntent,
   type TrafficSplitIntent,
 } from "./intent.ts";
+import { lowerAuthorization, lowerPath, lowerRateLimit } from "./lower-access.ts";
 
 type Sections = Required<ResiliencePolicySpec>;
 type Entry = Sections["routes"][number];
@@ -25,6 +26,9 @@ export function lower(spec: ResiliencePolicySpec): Intent {
     ...(spec.routes && { routes: spec.routes.map(lowerRoute) }),
     ...(spec.trafficSplit && { trafficSplit: lowerSplit(spec.trafficSplit) }),
     ...(spec.faultInjection && { faultInjection: lowerFault(spec.faultInjection) }),
+    ...(spec.rateLimit && { rateLimit: lowerRateLimit(spec.rateLimit) }),
+    ...(spec.mtls && { mtls: spec.mtls }),
+    ...(spec.authorization && { authorization: lowerAuthorization(spec.authorization) }),
   };
 }
 
@@ -80,12 +84,10 @@ function lowerFault({ abort, delay, matches = [] }: Sections["faultInjection"]):
   };
 }
 
-/** The Gateway API's defaults and its idea of sameness: a prefix with and without a slash at its end is one prefix. */
+/** With the Gateway API's defaults. */
 function lowerMatch({ path, method, headers = [] }: Entry["matches"][number]): RouteMatchIntent {
-  const { type = "PathPrefix", value } = path ?? { value: "/" };
-  const isPrefix = type === "PathPrefix" && value.length > 1 && value.endsWith("/");
   return {
-    path: { type, value: isPrefix ? value.slice(0, -1) : value },
+    path: lowerPath(path ?? { value: "/" }),
     ...(method !== undefined && { method }),
     headers: headers
       .map((header) => ({

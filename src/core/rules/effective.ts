@@ -24,6 +24,29 @@ const MATCHES = [
   8,
 ] as const satisfies Shape;
 
+const SERVICE_ACCOUNTS = [
+  { "@": "fairlead.ServiceAccount", namespace: "string:63", name: "string:253" },
+  16,
+] as const satisfies Shape;
+
+const ACCESS = [
+  {
+    "@": "fairlead.Access",
+    from: {
+      "@": "fairlead.Clients",
+      serviceAccounts: SERVICE_ACCOUNTS,
+      namespaces: ["string:63", 16],
+      cidrs: ["string:43", 16],
+    },
+    to: {
+      "@": "fairlead.Requests",
+      paths: [{ "@": "fairlead.AccessPath", type: "string:17", value: "string:1024" }, 16],
+      methods: ["string:7", 9],
+    },
+  },
+  16,
+] as const satisfies Shape;
+
 /** Forgetting a section does not compile. */
 const BY_SECTION = {
   circuitBreaker: {
@@ -61,6 +84,15 @@ const BY_SECTION = {
     matches: MATCHES,
     ...SOURCE,
   },
+  rateLimit: {
+    "@": "fairlead.EffectiveRateLimit",
+    requestsPerSecond: "int",
+    perClient: "int",
+    overrides: [{ "@": "fairlead.RateOverride", serviceAccounts: SERVICE_ACCOUNTS, requestsPerSecond: "int" }, 16],
+    ...SOURCE,
+  },
+  mtls: { "@": "fairlead.EffectiveMtls", mode: "string:10", ...SOURCE },
+  authorization: { "@": "fairlead.EffectiveAuthorization", allow: ACCESS, deny: ACCESS, ...SOURCE },
 } as const satisfies Record<Section, Shape>;
 
 /**

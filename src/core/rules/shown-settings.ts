@@ -22,6 +22,9 @@ export const SHOWN: Readonly<Record<Section, (settings: Intent) => Json | readon
   routes: ({ routes }) => routes?.map(routeShown),
   trafficSplit: ({ trafficSplit }) => trafficSplit && { ...trafficSplit },
   faultInjection: ({ faultInjection }) => faultInjection && faultShown(faultInjection),
+  rateLimit: ({ rateLimit }) => rateLimit && { ...rateLimit },
+  mtls: ({ mtls }) => mtls && { ...mtls },
+  authorization: ({ authorization }) => authorization && { ...authorization },
 };
 
 function breakerShown(breaker: CircuitBreakerIntent): Json {

@@ -13,6 +13,7 @@ import {
 import { SERVICE_KIND, type TargetKind } from "../../names.ts";
 import { list, quote, showMs, withArticle } from "../../text.ts";
 import type { CompiledSettings } from "../mesh.ts";
+import { notBuilt } from "../not-built.ts";
 import { unnamedCodes } from "./retries.ts";
 
 /** Two endpoints are the least that anybody runs who wants to lose one. */
@@ -37,6 +38,7 @@ export function compileForIstio(intent: Intent, kind: TargetKind): CompiledSetti
       : []),
     ...(trafficSplit === undefined ? [] : splitDifferences(trafficSplit, intent)),
     ...(faultInjection === undefined ? [] : faultDifferences(faultInjection, intent)),
+    ...notBuilt(intent, ["rateLimit", "mtls", "authorization"], "Istio"),
   ];
   return { groups: [], findings };
 }

@@ -12,6 +12,7 @@ import { isRetried, isUnretried, leavesService, timeoutOnRoute } from "../../int
 import { GATEWAY_HTTP_ROUTE, type TargetKind } from "../../names.ts";
 import { quote, withArticle } from "../../text.ts";
 import type { CompiledSettings, SettingsGroup } from "../mesh.ts";
+import { notBuilt } from "../not-built.ts";
 import { BREAKER_KEYS, RETRY_KEYS, TIMEOUT_KEYS } from "./annotations.ts";
 import { type LinkerdVersion, supports } from "./version.ts";
 
@@ -37,6 +38,7 @@ export function compileForLinkerd(intent: Intent, kind: TargetKind, version: Lin
   if (routes !== undefined && kind.kind === "Service") findings.push(...routeDifferences(intent, version));
   if (trafficSplit !== undefined) findings.push(...splitDifferences(trafficSplit, intent));
   if (faultInjection !== undefined) findings.push(noFaults());
+  findings.push(...notBuilt(intent, ["rateLimit", "mtls", "authorization"], "Linkerd"));
   return { groups, findings };
 }
 

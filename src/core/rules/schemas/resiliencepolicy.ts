@@ -60,6 +60,39 @@ export const RESILIENCE_POLICY: Shape = {
         8,
       ],
     },
+    rateLimit: {
+      requestsPerSecond: "int",
+      perClient: "int",
+      overrides: [
+        { serviceAccounts: [{ name: "string:253", namespace: "string:63" }, 16], requestsPerSecond: "int" },
+        16,
+      ],
+    },
+    mtls: { mode: "string" },
+    authorization: {
+      allow: [
+        {
+          from: {
+            serviceAccounts: [{ name: "string:253", namespace: "string:63" }, 16],
+            namespaces: ["string:63", 16],
+            cidrs: ["string:43", 16],
+          },
+          to: { paths: [{ type: "string", value: "string:1024" }, 16], methods: ["string", 9] },
+        },
+        16,
+      ],
+      deny: [
+        {
+          from: {
+            serviceAccounts: [{ name: "string:253", namespace: "string:63" }, 16],
+            namespaces: ["string:63", 16],
+            cidrs: ["string:43", 16],
+          },
+          to: { paths: [{ type: "string", value: "string:1024" }, 16], methods: ["string", 9] },
+        },
+        16,
+      ],
+    },
   },
   status: {
     observedGeneration: "int",
