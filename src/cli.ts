@@ -24,6 +24,7 @@ import {
   ROLES,
 } from "./config.ts";
 import { MODES } from "./core/names.ts";
+import { SERVE_REQUEST_COST_MAX, SERVE_RULE_COST_MAX } from "./core/rules/limits.ts";
 import type { DemoFlags } from "./dev/demo.ts";
 import { LOG_LEVELS } from "./observe/levels.ts";
 
@@ -109,6 +110,16 @@ function serveCommand(): Command {
       .option("--lease-retry-period <duration>", "pause between two attempts to lead or to renew (default: 2s)")
       .option("--resync-period <duration>", "how often everything is looked at without a reason", "10m")
       .option("--audit-period <duration>", "how often what exists is judged by the rules without a reason", "1h")
+      .option(
+        "--rule-cost-limit <units>",
+        "what one rule may cost for one object while a request waits, in units of CEL (docs/rules.md)",
+        String(SERVE_RULE_COST_MAX),
+      )
+      .option(
+        "--request-cost-limit <units>",
+        "what all rules together may cost for one request",
+        String(SERVE_REQUEST_COST_MAX),
+      )
       .option("--kubeconfig <file>", KUBECONFIG_HELP)
       .option("--namespace <name>", "Fairlead's own namespace", DEFAULT_NAMESPACE)
       .option("--host <address>", "address of both ports (default: all)")

@@ -1,5 +1,6 @@
 import { EXCLUDED_NAMESPACES, MESH_NAMES, type MeshName, MODES, type Mode } from "./core/names.ts";
 import { type MeshVersion, meshVersionOf } from "./core/mesh/version.ts";
+import { EXPRESSION_COST_MAX, RULE_COST_MAX, type RuleLimits } from "./core/rules/limits.ts";
 import { duration, parseDurationMs } from "./api/v1alpha1/common.ts";
 import { LEASE_TIMING, type LeaseTiming, leaseTimingProblem } from "./k8s/lease-step.ts";
 import { UsageError } from "./usage-error.ts";
@@ -62,6 +63,20 @@ export function parsePeriod(flag: string, text: string): number {
   throw new UsageError(`Found ${flag} ${text}, wanted a duration such as 15s or 1m30s`);
 }
 
+const COST_LIMIT = /^[1-9][0-9]{0,9}$/;
+
+/** `--rule-cost-limit` and `--request-cost-limit`, in units of `Budget`. More than the API server's a rule never gets. */
+export function parseRuleLimits(flags: Record<"rule" | "request", string>): RuleLimits {
+  const units = (name: "rule" | "request", max: number): number => {
+    const found = Number(flags[name]);
+    if (COST_LIMIT.test(flags[name]) && found <= max) return found;
+    throw new UsageError(`Found --${name}-cost-limit ${flags[name]}, wanted a whole number from 1 to ${max}`);
+  };
+  const [rule, request] = [units("rule", RULE_COST_MAX), units("request", REQUEST_COST_LIMIT_MAX)];
+  if (request >= rule) return { expression: Math.min(rule, EXPRESSION_COST_MAX), rule, request };
+  throw new UsageError(`Found --request-cost-limit ${request}, wanted at least --rule-cost-limit, ${rule}`);
+}
+
 /** The three flags of leader election; the defaults are those of client-go. */
 export function parseLeaseTiming(
   flags: Record<"duration" | "renewDeadline" | "retryPeriod", string | undefined>,
@@ -77,6 +92,9 @@ export function parseLeaseTiming(
   if (problem !== undefined) throw new UsageError(problem);
   return timing;
 }
+
+/** Ten rules that each cost as much as the API server lets them. */
+const REQUEST_COST_LIMIT_MAX = 10 * RULE_COST_MAX;
 
 /** Which half of Fairlead a process is; development and demo run both in one. */
 export const ROLES = ["all", "admission", "controller"] as const;
@@ -104,6 +122,8 @@ export interface ServeConfig {
   readonly resyncPeriodMs: number;
   /** How often everything in the namespaces that opted in is judged by the rules without a reason. */
   readonly auditPeriodMs: number;
+  /** What rules may cost while a request waits, and in the audit. */
+  readonly ruleLimits: RuleLimits;
   /** Path of a kubeconfig; undefined: the service account of the pod, found through `env`. */
   readonly kubeconfig: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;

@@ -8,6 +8,7 @@ import {
   parseMeshVersion,
   parsePeriod,
   parsePort,
+  parseRuleLimits,
   parseUrl,
   type Role,
   type ServeConfig,
@@ -28,6 +29,8 @@ export interface ServeFlags {
   readonly leaseRetryPeriod?: string;
   readonly resyncPeriod: string;
   readonly auditPeriod: string;
+  readonly ruleCostLimit: string;
+  readonly requestCostLimit: string;
   readonly kubeconfig?: string;
   readonly namespace: string;
   readonly host?: string;
@@ -76,6 +79,7 @@ function configOf(flags: ServeFlags): ServeConfig {
     identity: `${process.env["POD_NAME"] || hostname()}_${randomBytes(4).toString("hex")}`,
     resyncPeriodMs: parsePeriod("--resync-period", flags.resyncPeriod),
     auditPeriodMs: parsePeriod("--audit-period", flags.auditPeriod),
+    ruleLimits: parseRuleLimits({ rule: flags.ruleCostLimit, request: flags.requestCostLimit }),
     // An empty variable counts as none, as kubectl has it.
     kubeconfig: flags.kubeconfig ?? (process.env["KUBECONFIG"] || undefined),
     env: process.env,

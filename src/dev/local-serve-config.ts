@@ -6,6 +6,7 @@ import {
   RESYNC_PERIOD_MS,
   type ServeConfig,
 } from "../config.ts";
+import { SERVE_LIMITS } from "../core/rules/limits.ts";
 import { LEASE_TIMING } from "../k8s/lease-step.ts";
 
 /** Fairlead beside a control plane of its own on this machine, on free ports of the loopback address: demo and tests. */
@@ -18,6 +19,7 @@ export function localServeConfig(kubeconfig: string): ServeConfig {
     identity: "local",
     resyncPeriodMs: RESYNC_PERIOD_MS,
     auditPeriodMs: AUDIT_PERIOD_MS,
+    ruleLimits: SERVE_LIMITS,
     kubeconfig,
     env: {},
     namespace: DEFAULT_NAMESPACE,

@@ -5,7 +5,6 @@ import { RULE_EXCEPTION_KIND } from "../api/v1alpha1/rule-exception.ts";
 import { excludedNamespaces, type ServeConfig } from "../config.ts";
 import { compilePolicy } from "../core/intent/policy.ts";
 import { FAIRLEAD_GROUP, TARGET_KINDS } from "../core/names.ts";
-import { SERVE_LIMITS } from "../core/rules/limits.ts";
 import { type OperationsServer, startOperationsServer } from "../http/operations.ts";
 import { Readiness, type ReadinessCheck } from "../http/readiness.ts";
 import { KubernetesClient } from "../k8s/client.ts";
@@ -54,7 +53,7 @@ export async function createParts(config: ServeConfig, log: Logger, options: Par
       meshVersion: config.meshVersion,
       clusterDomain: config.clusterDomain,
       excludedNamespaces: excludedNamespaces(config.namespace),
-      ruleLimits: SERVE_LIMITS,
+      ruleLimits: config.ruleLimits,
       controllerUser: controllerUser(config),
     },
     ...(config.watchTuning && { tuning: config.watchTuning }),

@@ -1,5 +1,14 @@
 import { expect, test } from "vitest";
-import { excludedNamespaces, parseMesh, parseMeshVersion, parseMode, parsePort, parseUrl } from "../../src/config.ts";
+import {
+  excludedNamespaces,
+  parseMesh,
+  parseMeshVersion,
+  parseMode,
+  parsePort,
+  parseRuleLimits,
+  parseUrl,
+} from "../../src/config.ts";
+import { SERVE_LIMITS } from "../../src/core/rules/limits.ts";
 import { UsageError } from "../../src/usage-error.ts";
 
 test.each([
@@ -9,6 +18,10 @@ test.each([
 ])("parseMesh(%s) is %s", (text, mesh) => {
   expect(parseMesh(text)).toBe(mesh);
 });
+
+function limits(rule: string, request: string) {
+  return parseRuleLimits({ rule, request });
+}
 
 test.each([
   [() => parseMesh("consul"), "Found --mesh consul, wanted Linkerd or Istio"],
@@ -35,6 +48,11 @@ test.each([
   [() => parsePort("-1"), "Found the port -1, wanted a number from 0 to 65535"],
   [() => parsePort(""), "Found the port , wanted a number from 0 to 65535"],
   [() => parsePort("8443x"), "Found the port 8443x, wanted a number from 0 to 65535"],
+  [() => limits("0", "9"), "Found --rule-cost-limit 0, wanted a whole number from 1 to 10000000"],
+  [() => limits("1e3", "9000"), "Found --rule-cost-limit 1e3, wanted a whole number from 1 to 10000000"],
+  [() => limits("10000001", "9"), "Found --rule-cost-limit 10000001, wanted a whole number from 1 to 10000000"],
+  [() => limits("9", "-1"), "Found --request-cost-limit -1, wanted a whole number from 1 to 100000000"],
+  [() => limits("9", "8"), "Found --request-cost-limit 8, wanted at least --rule-cost-limit, 9"],
   [() => parseUrl("http://a:1"), "Found --url http://a:1, wanted https://HOST:PORT without a path"],
   [() => parseUrl("https://a:1/path"), "Found --url https://a:1/path, wanted https://HOST:PORT without a path"],
   [() => parseUrl("a:1"), "Found --url a:1, wanted https://HOST:PORT without a path"],
@@ -49,6 +67,8 @@ test("what is accepted", () => {
   expect(parseMeshVersion("1.24.3")).toMatchObject({ linkerd: { minor: 20 }, istio: { minor: 24 } });
   expect(parseMeshVersion("v1.20, 2.18")).toMatchObject({ linkerd: { minor: 18 }, istio: { minor: 20 } });
   expect(parseMeshVersion("1.99")).toMatchObject({ istio: { minor: 31 } });
+  expect(limits("60000", "150000")).toEqual(SERVE_LIMITS);
+  expect(limits("10000000", "10000000")).toEqual({ expression: 1_000_000, rule: 10_000_000, request: 10_000_000 });
   expect(parsePort("0")).toBe(0);
   expect(parseUrl("https://127.0.0.1:8443")).toBe("https://127.0.0.1:8443");
 });

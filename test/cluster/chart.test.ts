@@ -20,7 +20,13 @@ function find(objects: readonly Rendered[], name: string): Rendered | undefined 
   return objects.find(({ kind, metadata }) => `${kind} ${metadata?.name}` === name);
 }
 
-const FLAGS = ["--namespace=fairlead", "--operations-port=8080", "--log-level=info"];
+const FLAGS = [
+  "--namespace=fairlead",
+  "--operations-port=8080",
+  "--log-level=info",
+  "--rule-cost-limit=60000",
+  "--request-cost-limit=150000",
+];
 const AUDIT = ["--audit-period=1h"];
 const LEASE = ["--lease-duration=15s", "--lease-renew-deadline=10s", "--lease-retry-period=2s"];
 const CERTIFICATE_DIRECTORY = "/etc/fairlead/certificates";

@@ -22,7 +22,11 @@ class RuledWorld extends FileWorld implements World {
   }
 }
 
-function write(object: object, request: Partial<AdmissionRequest> = {}): Verdict {
+function write(
+  object: object,
+  request: Partial<AdmissionRequest> = {},
+  world: World = new RuledWorld([], DEFAULTS),
+): Verdict {
   const { kind = "", metadata } = object as KubernetesObject;
   return decide(
     {
@@ -37,7 +41,7 @@ function write(object: object, request: Partial<AdmissionRequest> = {}): Verdict
       oldObject: undefined,
       ...request,
     },
-    new RuledWorld([], DEFAULTS),
+    world,
   );
 }
 
@@ -81,6 +85,16 @@ describe("a rule", () => {
 
   test("that was wrong before is refused all the same", () => {
     expect(write(broken, { operation: "UPDATE", oldObject: broken }).allowed).toBe(false);
+  });
+
+  test("that may cost more than this serve gives a rule is refused", () => {
+    const object = ruleObject({ validations: [{ expression: "object.spec.ports.all(port, port.port > 0)" }] });
+    const refusedBelow = (rule: number): readonly string[] => {
+      const defaults = { ...DEFAULTS, ruleLimits: { expression: rule, rule, request: rule } };
+      return write(object, {}, new RuledWorld([], defaults)).findings.map(({ message }) => message);
+    };
+    expect(refusedBelow(1_000)).toEqual([]);
+    expect(refusedBelow(100)).toEqual(["Found expressions that may cost up to 604 units together, wanted at most 100"]);
   });
 
   test("that is being deleted is left alone, so that finalizers can go", () => {

@@ -63,6 +63,8 @@ tolerations: {{- toYaml . | nindent 2 }}
 - --namespace={{ .Release.Namespace }}
 - --operations-port=8080
 - --log-level={{ .Values.logLevel }}
+- --rule-cost-limit={{ int64 .Values.rules.ruleCostLimit }}
+- --request-cost-limit={{ int64 .Values.rules.requestCostLimit }}
 {{- with .Values.mesh }}
 - --mesh={{ . }}
 {{- end }}

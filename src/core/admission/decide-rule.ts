@@ -3,7 +3,7 @@ import { type Finding, finding } from "../finding.ts";
 import type { KubernetesObject } from "../kubernetes.ts";
 import { compileException } from "../rules/compile-exception.ts";
 import { compileRule } from "../rules/compile-rule.ts";
-import { EXCEPTION_MAX_MS, EXCEPTION_WARNING_MS } from "../rules/limits.ts";
+import { EXCEPTION_MAX_MS, EXCEPTION_WARNING_MS, SERVE_LIMITS } from "../rules/limits.ts";
 import type { CompiledException, CompiledRule } from "../rules/rule.ts";
 import { timeText } from "../rules/time-text.ts";
 import type { World } from "../world.ts";
@@ -12,8 +12,8 @@ import type { AdmissionRequest, Verdict } from "./review.ts";
 
 /** A write of an AdmissionRule: it must compile. */
 export function decideRule(request: AdmissionRequest, object: KubernetesObject, world: World): Verdict {
-  const { excludedNamespaces } = world.defaults;
-  const { rule, findings } = compileRule(object, { kinds: world, excludedNamespaces });
+  const { excludedNamespaces, ruleLimits = SERVE_LIMITS } = world.defaults;
+  const { rule, findings } = compileRule(object, { kinds: world, excludedNamespaces, costMax: ruleLimits.rule });
   return judgeOwn(request, rule ? [...findings, ...paramsFindings(rule, world)] : findings, world);
 }
 

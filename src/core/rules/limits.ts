@@ -35,7 +35,7 @@ export const KUBERNETES_LIMITS: RuleLimits = {
   rule: RULE_COST_MAX,
   request: Number.POSITIVE_INFINITY,
 };
-/** While a request waits. */
+/** While a request waits, unless `serve` is told otherwise. */
 export const SERVE_LIMITS: RuleLimits = {
   expression: SERVE_RULE_COST_MAX,
   rule: SERVE_RULE_COST_MAX,
