@@ -72,7 +72,8 @@ export class FileWorld implements World {
   /** One that is not in the files is as if it had the label of the mode, where there is a mode, and nothing else. */
   namespace(name: string): NamespaceInfo | undefined {
     const { unknownNamespaceMode: mode } = this.defaults;
-    const assumed = mode === undefined ? undefined : { name, labels: { [MODE_LABEL]: mode }, annotations: {} };
+    const labels = { [MODE_LABEL]: mode ?? "" };
+    const assumed = mode === undefined ? undefined : { name, assumed: true, labels, annotations: {} };
     return this.#namespaces.get(name) ?? assumed;
   }
 

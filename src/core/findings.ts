@@ -155,6 +155,11 @@ export const FINDINGS = {
     "A backend of the split is not there",
     "Requests that a mesh sends to a Service or port that does not exist are answered with an error: 500 on Linkerd, 503 on Istio.",
   ),
+  FL324: entry(
+    "warn",
+    "The namespace shows no mesh",
+    "With mesh: Auto the labels and annotations of the namespace tell the mesh. Where they show none, settings are those for Linkerd, and without a proxy beside the clients nobody acts on them.",
+  ),
   FL401: entry("deny", "Linkerd drops this value", "Linkerd logs one line and drops the whole group of settings."),
   FL402: entry(
     "deny",

@@ -10,6 +10,8 @@ export interface NamespaceInfo {
   readonly name: string;
   /** True while it is being deleted. */
   readonly terminating?: boolean;
+  /** True where its labels and annotations were made up: it is not among the files that make the world. */
+  readonly assumed?: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
 }

@@ -88,7 +88,11 @@ function worldOf(rules: readonly CompiledRule[]): World {
   const namespace = {
     apiVersion: "v1",
     kind: "Namespace",
-    metadata: { name: SHOP, labels: { [MODE_LABEL]: "enforce" } },
+    metadata: {
+      name: SHOP,
+      labels: { [MODE_LABEL]: "enforce" },
+      annotations: { "linkerd.io/inject": "enabled" },
+    },
   };
   const policy = {
     apiVersion: "fairlead.dev/v1alpha1",

@@ -36,7 +36,9 @@ export async function createNamespace(
   labels: Readonly<Record<string, string>>,
 ): Promise<void> {
   const path = resourcePath({ group: "", version: "v1", resource: "namespaces" });
-  await client.create(path, { apiVersion: "v1", kind: "Namespace", metadata: { name, labels } });
+  // As a namespace of a mesh has it: nothing is to be said about it.
+  const metadata = { name, labels, annotations: { "linkerd.io/inject": "enabled" } };
+  await client.create(path, { apiVersion: "v1", kind: "Namespace", metadata });
 }
 
 /** 100 policies, then 1,000 Services, each of which one policy applies to. */

@@ -62,7 +62,7 @@ test("sarif: a result a finding, at the line of its field, an error only where i
     "FL401 warning",
     "FL402 warning",
   ]);
-  expect(results("mode-enforce-refuses")[0]?.locations[0]?.physicalLocation.region.startLine).toBe(22);
+  expect(results("mode-enforce-refuses")[0]?.locations[0]?.physicalLocation.region.startLine).toBe(23);
 });
 
 test.each(OUTPUT_FORMATS)("%s: the same input gives the same text", (format) => {

@@ -22,7 +22,8 @@ function write(name: string, content: string): void {
   writeFileSync(file, content);
 }
 
-const NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {fairlead.dev/mode: enforce}}\n";
+const NAMESPACE =
+  "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {fairlead.dev/mode: enforce}, annotations: {linkerd.io/inject: enabled}}\n";
 const POLICY = `apiVersion: fairlead.dev/v1alpha1
 kind: ResiliencePolicy
 metadata: {name: orders, namespace: shop}

@@ -25,7 +25,12 @@ beforeAll(async () => {
 afterAll(() => release?.stop());
 
 function namespace(name: string): object {
-  return { apiVersion: "v1", kind: "Namespace", metadata: { name, labels: { "fairlead.dev/mode": "enforce" } } };
+  const annotations = { "linkerd.io/inject": "enabled" };
+  return {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name, labels: { "fairlead.dev/mode": "enforce" }, annotations },
+  };
 }
 
 /** The policy `web` of the namespace `shop`. */

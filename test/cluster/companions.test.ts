@@ -37,7 +37,7 @@ async function namesIn(namespace: string): Promise<readonly string[]> {
 
 /** A namespace of Istio with a Service, its policy, and both objects. */
 async function applied(namespace: string, spec: object = SPEC): Promise<void> {
-  await session.namespace(namespace, "enforce");
+  await session.namespace(namespace, "enforce", {});
   await session.kubectl(`label namespace ${namespace} istio-injection=enabled`);
   await session.kubectl("create -f -", service(namespace, "web"));
   await session.policy(namespace, "p", spec);
@@ -84,11 +84,11 @@ test("two policies share one object, which stays for the other when one goes", a
 
 test("a namespace that changes its mesh has the annotations before the objects go, and the other way round", async () => {
   await applied("moving", { ...SPEC, retry: { maxAttempts: 2, statusCodes: ["5xx"] } });
-  await session.kubectl("label namespace moving istio-injection-");
+  await session.kubectl("annotate namespace moving linkerd.io/inject=enabled");
   await waitFor("the objects to go", async () => (await namesIn("moving")).length === 0);
   const annotations = async () => (await session.service("moving", "web")).metadata?.annotations ?? {};
   expect(await annotations()).toMatchObject({ "retry.linkerd.io/limit": "2" });
-  await session.kubectl("label namespace moving istio-injection=enabled");
+  await session.kubectl("annotate namespace moving linkerd.io/inject-");
   await waitFor("the objects to come", async () => (await namesIn("moving")).length === 2);
   await waitFor("the annotations to go", async () => (await annotations())["retry.linkerd.io/limit"] === undefined);
 });

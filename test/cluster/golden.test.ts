@@ -56,6 +56,7 @@ function withPrefix(object: KubernetesObject, prefix: string): KubernetesObject 
   if (object.kind !== "ServiceProfile") return renamed;
   return { ...renamed, metadata: { ...renamed.metadata, name: name.replace(".", `.${prefix}`) } };
 }
+const IN_LINKERD = { annotations: { "linkerd.io/inject": "enabled" } };
 const SHARED: ReadonlySet<string> = new Set(["default", "kube-system"]);
 
 /** Cases in which a cluster gives another answer by its nature, beside those that say so in flags.json. */
@@ -170,8 +171,9 @@ async function optIn(golden: {
 }): Promise<readonly KubernetesObject[]> {
   const { objects, namespaces, mode } = golden;
   const modes = new Map<string, string | undefined>();
+  const writtenAs = (name: string) => objects.find((it) => it.kind === "Namespace" && it.metadata?.name === name);
   for (const name of namespaces) {
-    const written = objects.find((object) => object.kind === "Namespace" && object.metadata?.name === name);
+    const written = writtenAs(name);
     const { [MODE_LABEL]: labelled, ...labels } = labelsOf(written ?? {});
     modes.set(name, written === undefined ? mode : labelled);
     if (SHARED.has(name)) continue;
@@ -186,7 +188,8 @@ async function optIn(golden: {
     await session.client.patch({
       path,
       type: "merge",
-      body: { metadata: { labels: { [MODE_LABEL]: label ?? null } } },
+      // What review assumes of a namespace that is not in the input, the cluster has to be told.
+      body: { metadata: { labels: { [MODE_LABEL]: label ?? null }, ...(writtenAs(name) === undefined && IN_LINKERD) } },
     });
   }
   return targets;

@@ -23,6 +23,7 @@ import type { Fairlead } from "../../src/main.ts";
 import { startClusterWithCrds, startInProcess } from "./support.ts";
 
 const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
+const IN_LINKERD: StringMap = { "linkerd.io/inject": "enabled" };
 const NAMESPACES = resourcePath({ group: "", version: "v1", resource: "namespaces" });
 const PROBE = "probe";
 const SERVICES_TO_PROBE = resourcePath({ group: "", version: "v1", resource: "services", namespace: PROBE });
@@ -191,9 +192,11 @@ export class Session {
     return { ...said, object: JSON.parse(said.stdout) as KubernetesObject };
   }
 
-  async namespace(name: string, mode?: string): Promise<void> {
+  /** In Linkerd, unless other annotations are given. */
+  async namespace(name: string, mode?: string, annotations: StringMap = IN_LINKERD): Promise<void> {
     const labels = mode === undefined ? {} : { "fairlead.dev/mode": mode };
-    await this.client.create(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata: { name, labels } });
+    const metadata = { name, labels, annotations };
+    await this.client.create(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata });
     await this.settled(name);
   }
 

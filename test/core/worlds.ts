@@ -36,7 +36,11 @@ export function worldOf(objects: readonly KubernetesObject[], defaults: Partial<
   return world;
 }
 
-export function namespace(mode: string | undefined, extra: { labels?: StringMap; annotations?: StringMap } = {}) {
+/** In Linkerd, unless other labels or annotations are given. */
+export function namespace(
+  mode: string | undefined,
+  extra: { labels?: StringMap; annotations?: StringMap } = { annotations: { "linkerd.io/inject": "enabled" } },
+) {
   const labels = { ...(mode === undefined ? {} : { "fairlead.dev/mode": mode }), ...extra.labels };
   return {
     apiVersion: "v1",

@@ -3,7 +3,7 @@ import { type Finding, finding } from "../finding.ts";
 import { compilePolicy, type CompiledPolicy } from "../intent/policy.ts";
 import type { KubernetesObject } from "../kubernetes.ts";
 import { POLICY_TARGETS_CHECKED_MAX } from "../limits.ts";
-import { meshOf, meshOfPolicy } from "../mesh/all.ts";
+import { meshChosenBy, meshOf, meshOfPolicy, noMeshShown } from "../mesh/all.ts";
 import type { MeshCompiler } from "../mesh/mesh.ts";
 import { CORE_GROUP, MODE_LABEL, targetKindOf } from "../names.ts";
 import { type AimedTarget, targetsOf } from "../policy/targets.ts";
@@ -43,9 +43,10 @@ function inTheWorld(policy: CompiledPolicy, before: readonly CompiledPolicy[], w
   ];
 }
 
-function namespaceFindings({ namespace }: CompiledPolicy, world: World): readonly Finding[] {
+function namespaceFindings(policy: CompiledPolicy, world: World): readonly Finding[] {
+  const { namespace } = policy;
   const { mode, findings } = modeOf(namespace, world);
-  if (mode !== undefined) return findings;
+  if (mode !== undefined) return [...findings, ...withoutMesh(policy, world)];
   if (world.defaults.excludedNamespaces.has(namespace)) {
     const message = `Namespace ${namespace} is never touched, so the policy has no effect`;
     return [
@@ -62,6 +63,11 @@ function namespaceFindings({ namespace }: CompiledPolicy, world: World): readonl
       fix: `kubectl label namespace ${namespace} ${MODE_LABEL}=enforce`,
     }),
   ];
+}
+
+function withoutMesh({ namespace, spec }: CompiledPolicy, world: World): readonly Finding[] {
+  const none = meshChosenBy(spec) === undefined ? noMeshShown(world.namespace(namespace), world.defaults) : undefined;
+  return none === undefined ? [] : [{ ...none, path: "spec.mesh" }];
 }
 
 /** What the mesh cannot do, or does differently, for each kind of target of the policy. */

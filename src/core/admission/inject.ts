@@ -6,7 +6,7 @@ import { revisionOf } from "../intent/revision.ts";
 import { leavesService } from "../intent/routes.ts";
 import { annotationsOf, type KubernetesObject, labelsOf, recordsIn, type StringMap } from "../kubernetes.ts";
 import { revisionFor } from "../policy/revision-for.ts";
-import { groupOfKey, isFamilyKey, meshOfPolicy } from "../mesh/all.ts";
+import { groupOfKey, isFamilyKey, meshChosenBy, meshOfPolicy, noMeshShown } from "../mesh/all.ts";
 import type { MeshCompiler, TargetContext } from "../mesh/mesh.ts";
 import type { MeshVersion } from "../mesh/version.ts";
 import { INJECT_LABEL, RECORD_ANNOTATION, REVISION_LABEL } from "../names.ts";
@@ -161,7 +161,7 @@ export function wantedGroups(target: TargetContext, namespaceMesh: MeshCompiler)
   if (sections.length === 0) return NOTHING_WANTED;
   const groups: WantedGroup[] = [];
   const compiled: WantedGroup[] = [];
-  const findings: Finding[] = [];
+  const findings = [...withoutMesh(target, sections)];
   for (const mesh of new Set(sections.map(([, policy]) => meshOfPolicy(policy.spec, namespaceMesh)))) {
     const { eligible, findings: obstacles } = mesh.eligibility(target);
     findings.push(...obstacles.map(tolerated));
@@ -178,6 +178,14 @@ export function wantedGroups(target: TargetContext, namespaceMesh: MeshCompiler)
   if (labelsOf(object)[INJECT_LABEL] === "disabled") return { groups: [], compiled, findings: [] };
   const owned = ownedByController(object);
   return owned === undefined ? { groups, compiled, findings } : { groups: [], compiled, findings: [owned] };
+}
+
+function withoutMesh(
+  { namespace, world }: TargetContext,
+  sections: readonly (readonly [Section, CompiledPolicy])[],
+): readonly Finding[] {
+  const none = noMeshShown(namespace, world.defaults);
+  return none !== undefined && sections.some(([, { spec }]) => meshChosenBy(spec) === undefined) ? [none] : [];
 }
 
 /** What keeps a mesh from acting refuses a policy and never the write of a target, which may have been there before. */

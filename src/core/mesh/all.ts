@@ -1,3 +1,4 @@
+import { type Finding, finding } from "../finding.ts";
 import type { MeshName } from "../names.ts";
 import type { NamespaceInfo, WorldDefaults } from "../world.ts";
 import { istio } from "./istio/istio.ts";
@@ -15,9 +16,33 @@ export function meshOf(namespace: NamespaceInfo | undefined, defaults: WorldDefa
   return MESHES[defaults.mesh ?? meshShownBy(namespace) ?? "Linkerd"];
 }
 
+/**
+ * For policies that leave the mesh to their namespace, where it shows none and nobody has said which: they are compiled
+ * for Linkerd, and perhaps no proxy is there. A namespace that is not known, or only assumed, may show one.
+ */
+export function noMeshShown(namespace: NamespaceInfo | undefined, defaults: WorldDefaults): Finding | undefined {
+  if (namespace === undefined || namespace.assumed || defaults.mesh !== undefined) return undefined;
+  if (meshShownBy(namespace) !== undefined) return undefined;
+  return finding("FL324", "", {
+    message: `Namespace ${namespace.name} shows no mesh, so the settings are Linkerd's`,
+    fix: "annotate it linkerd.io/inject: enabled, label it istio-injection: enabled, or set spec.mesh",
+  });
+}
+
+/** What a policy says of its mesh. */
+interface MeshChoice {
+  readonly mesh?: "Auto" | MeshName;
+}
+
 /** The mesh of one policy: its own word, else that of its namespace. */
-export function meshOfPolicy(spec: { readonly mesh?: "Auto" | MeshName }, ofNamespace: MeshCompiler): MeshCompiler {
-  return spec.mesh === undefined || spec.mesh === "Auto" ? ofNamespace : MESHES[spec.mesh];
+export function meshOfPolicy(spec: MeshChoice, ofNamespace: MeshCompiler): MeshCompiler {
+  const chosen = meshChosenBy(spec);
+  return chosen === undefined ? ofNamespace : MESHES[chosen];
+}
+
+/** Undefined: the policy leaves it to its namespace. */
+export function meshChosenBy({ mesh }: MeshChoice): MeshName | undefined {
+  return mesh === "Auto" ? undefined : mesh;
 }
 
 /** What the labels and annotations of a namespace say (docs/policy.md, Which mesh). Linkerd wins where both do. */
