@@ -160,6 +160,11 @@ export const FINDINGS = {
     "The namespace shows no mesh",
     "With mesh: Auto the labels and annotations of the namespace tell the mesh. Where they show none, settings are those for Linkerd, and without a proxy beside the clients nobody acts on them.",
   ),
+  FL325: entry(
+    "deny",
+    "Two policies do not go together",
+    "The mesh does each of their sections by itself and not side by side for one Service. As within one policy that is refused; where both are there already, one section is left out and both policies are in conflict.",
+  ),
   FL401: entry("deny", "Linkerd drops this value", "Linkerd logs one line and drops the whole group of settings."),
   FL402: entry(
     "deny",

@@ -2,7 +2,7 @@ import { API_VERSION } from "../../api/envelope.ts";
 import { RESILIENCE_POLICY_KIND } from "../../api/v1alpha1/resilience-policy.ts";
 import { isLeftAlone } from "../admission/inject.ts";
 import { compareStrings, type Finding, sortFindings } from "../finding.ts";
-import { type Intent, type Section, SECTIONS } from "../intent/intent.ts";
+import { type Section, SECTIONS } from "../intent/intent.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";
 import type { Precedence } from "../intent/precedence.ts";
 import { revisionOf } from "../intent/revision.ts";
@@ -14,6 +14,7 @@ import { GENERATED_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, POLICY_UID_LABEL, S
 import { type AimedTarget, precedenceWith, targetsOf } from "../policy/targets.ts";
 import { contextOf } from "../routes/attached.ts";
 import type { World } from "../world.ts";
+import { intentOf, notTogether, type OwnedFinding } from "./together.ts";
 
 /** A companion with its labels and owners, ready to be written. */
 export interface WantedCompanion extends Companion {
@@ -25,8 +26,7 @@ export interface WantedCompanion extends Companion {
 
 export interface WantedCompanions {
   readonly wanted: readonly WantedCompanion[];
-  /** With the owners of what each is about. */
-  readonly findings: readonly { readonly finding: Finding; readonly owners: readonly CompiledPolicy[] }[];
+  readonly findings: readonly OwnedFinding[];
   /** The meshes of the policies that decide something there. */
   readonly meshes: readonly MeshCompiler[];
 }
@@ -49,11 +49,12 @@ export function companionsOf(
   const decided = Object.entries(winners) as readonly [Section, CompiledPolicy][];
   const meshes = [...new Set(decided.map(([, policy]) => meshOfPolicy(policy.spec, ofNamespace)))];
   const wanted: WantedCompanion[] = [];
-  const findings: WantedCompanions["findings"][number][] = [];
+  const findings: OwnedFinding[] = [];
   for (const mesh of meshes) {
     if (!mesh.eligibility(service).eligible) continue;
     const own = decided.filter(([, policy]) => meshOfPolicy(policy.spec, ofNamespace) === mesh);
-    const intent: Intent = Object.fromEntries(own.map(([section, { intent: all }]) => [section, all[section]]));
+    const intent = intentOf(own);
+    findings.push(...notTogether({ service, mesh, decided: own }));
     for (const finding of mesh.unfit({ service, intent })) {
       findings.push({ finding, owners: ownersOf([sectionOf(finding)], winners) });
     }

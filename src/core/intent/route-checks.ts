@@ -22,18 +22,21 @@ export function checkRoutes(spec: ResiliencePolicySpec, intent: Intent): readonl
   ];
 }
 
-/** The matches of a split stand beside those of the entries. */
-export function checkSplit({ routes = [], trafficSplit }: Intent): readonly Finding[] {
+export function checkSplit(intent: Intent): readonly Finding[] {
+  const { trafficSplit } = intent;
   if (trafficSplit === undefined) return [];
-  const at = "spec.trafficSplit";
-  const distinct = trafficSplit.matches.flatMap((match, place) => {
+  return [...expressionsAreRead(trafficSplit, "spec.trafficSplit"), ...splitIsDistinct(intent)];
+}
+
+/** The matches of a split stand beside those of the entries, which may be those of another policy. */
+export function splitIsDistinct({ routes = [], trafficSplit }: Intent): readonly Finding[] {
+  return (trafficSplit?.matches ?? []).flatMap((match, place) => {
     const text = canonicalJson(match);
-    const path = `${at}.matches[${place}]`;
+    const path = `spec.trafficSplit.matches[${place}]`;
     if (text === EVERYTHING) return [dividesEverything(path)];
     const owner = routes.find((entry) => entry.matches.some((other) => canonicalJson(other) === text));
     return owner === undefined ? [] : [repeatedMatch(owner, path)];
   });
-  return [...expressionsAreRead(trafficSplit, at), ...distinct];
 }
 
 function scopeOf(entry: RouteIntent, { circuitBreaker, retry, timeout }: Intent, at: string) {

@@ -2,7 +2,7 @@ import { warningTexts } from "../admission/text.ts";
 import { ERROR_LENGTH_MAX, NAMES_SHOWN_MAX } from "../limits.ts";
 import type { TargetKey } from "../world.ts";
 import { bounded, count, type Judgement, nameTargets, oneLine } from "./condition-text.ts";
-import { type PolicyFacts, OBJECT_CONFLICTS } from "./facts.ts";
+import { type PolicyFacts, CONFLICTS } from "./facts.ts";
 import { ready, READY_REASONS } from "./ready.ts";
 
 /** Every reason that a condition can have; docs/policy.md explains each. */
@@ -11,7 +11,7 @@ export const REASONS = {
   Ready: READY_REASONS,
   Failed: ["NoFailures", "WriteFailed"],
   TargetServiceNotFound: ["TargetsFound", "TargetsMissing", "NotAccepted"],
-  Conflicted: ["NoConflicts", "AnotherPolicyFirst", "ObjectInTheWay", "NotAccepted"],
+  Conflicted: ["NoConflicts", "AnotherPolicyFirst", "AnotherPolicyInTheWay", "ObjectInTheWay", "NotAccepted"],
 } as const;
 
 export type ConditionType = keyof typeof REASONS;
@@ -80,9 +80,10 @@ function targetNotFound({ readable, targets, namespace }: PolicyFacts): ReturnTy
 function conflicted(facts: PolicyFacts): ReturnType<Judge<"Conflicted">> {
   const { readable, accepted, targets } = facts;
   if (readable === undefined || !accepted) return NOT_LOOKED_AT;
-  const inTheWay = [...facts.owned.findings, ...facts.findings].find((item) => OBJECT_CONFLICTS.has(item.code));
+  const inTheWay = [...facts.owned.findings, ...facts.findings].find((item) => CONFLICTS.has(item.code));
   if (inTheWay !== undefined) {
-    return { holds: true, reason: "ObjectInTheWay", message: `${inTheWay.message}; ${inTheWay.fix}` };
+    const reason = inTheWay.code === "FL325" ? "AnotherPolicyInTheWay" : "ObjectInTheWay";
+    return { holds: true, reason, message: `${inTheWay.message}; ${inTheWay.fix}` };
   }
   const conflicts = new Map<string, { section: string; winner: string; keys: TargetKey[] }>();
   for (const { key, lost } of targets) {

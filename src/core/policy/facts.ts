@@ -59,10 +59,10 @@ export interface PolicyFacts {
 }
 
 /**
- * Objects of people where Fairlead would generate one, and names that are taken. A policy is refused for them when it is written;
- * of one that was there before they tell that it is in conflict, not that it is wrong.
+ * Objects of people where Fairlead would generate one, names that are taken, and policies beside which the mesh cannot do it. A
+ * policy is refused for them when it is written; of one that was there before they tell that it is in conflict, not that it is wrong.
  */
-export const OBJECT_CONFLICTS: ReadonlySet<FindingCode> = new Set(["FL315", "FL318", "FL320"]);
+export const CONFLICTS: ReadonlySet<FindingCode> = new Set(["FL315", "FL318", "FL320", "FL325"]);
 
 const NOTHING_OWNED: OwnedFacts = Object.freeze({ findings: Object.freeze([]) });
 
@@ -92,7 +92,7 @@ export function factsOf(input: StatusInput): PolicyFacts {
     namespace,
     excluded: world.defaults.excludedNamespaces.has(namespace),
     mode,
-    accepted: !verdict.findings.some((item) => item.severity === "deny" && !OBJECT_CONFLICTS.has(item.code)),
+    accepted: !verdict.findings.some((item) => item.severity === "deny" && !CONFLICTS.has(item.code)),
     findings: verdict.findings.filter((item) => targetsKnown || item.code !== "FL302"),
     denial: verdict.message,
     readable,

@@ -5,6 +5,7 @@ import { compareStrings, type Finding, finding, sortFindings } from "../finding.
 import type { BackendIntent, RouteMatchIntent } from "../intent/intent.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";
 import { revisionOf } from "../intent/revision.ts";
+import { splitIsDistinct } from "../intent/route-checks.ts";
 import { type DirectedEntry, directionsOf } from "../intent/split.ts";
 import { type KubernetesObject, recordsIn, type Service, type StringMap } from "../kubernetes.ts";
 import { meshOf, meshOfPolicy } from "../mesh/all.ts";
@@ -93,7 +94,10 @@ function draftsFor(
   const settings = routeSettings(input);
   const routes = winners.routes?.intent.routes;
   const trafficSplit = winners.trafficSplit?.intent.trafficSplit;
-  const directions = directionsOf({ ...(routes && { routes }), ...(trafficSplit && { trafficSplit }) });
+  const both = { ...(routes && { routes }), ...(trafficSplit && { trafficSplit }) };
+  // Of two policies, which are told (FL325): of two routes with one match the older one would answer.
+  const isDistinct = splitIsDistinct(both).length === 0;
+  const directions = directionsOf(isDistinct ? both : { ...(routes && { routes }) });
   const entries: readonly (DirectedEntry | undefined)[] = [...directions.entries, undefined];
   // A route without a port stands for every port; with one, the Gateway API's oldest CRDs would drop it.
   const isOnlyPort = recordsIn((object as Service).spec?.ports).length === 1;

@@ -10,6 +10,7 @@ import {
   type TimeoutIntent,
   type TrafficSplitIntent,
 } from "../../intent/intent.ts";
+import { splitIsDistinct } from "../../intent/route-checks.ts";
 import { SERVICE_KIND, type TargetKind } from "../../names.ts";
 import { list, quote, showMs, withArticle } from "../../text.ts";
 import type { CompiledSettings } from "../mesh.ts";
@@ -37,6 +38,7 @@ export function compileForIstio(intent: Intent, kind: TargetKind): CompiledSetti
       ? [retriesByItself(timeout !== undefined ? "timeout" : trafficSplit !== undefined ? "trafficSplit" : "routes")]
       : []),
     ...(trafficSplit === undefined ? [] : splitDifferences(trafficSplit, intent)),
+    ...splitIsDistinct(intent),
     ...(faultInjection === undefined ? [] : faultDifferences(faultInjection, intent)),
     ...notBuilt(intent, ["rateLimit", "mtls", "authorization"], "Istio"),
   ];

@@ -8,6 +8,7 @@ import type {
   TimeoutIntent,
   TrafficSplitIntent,
 } from "../../intent/intent.ts";
+import { splitIsDistinct } from "../../intent/route-checks.ts";
 import { isRetried, isUnretried, leavesService, timeoutOnRoute } from "../../intent/routes.ts";
 import { GATEWAY_HTTP_ROUTE, type TargetKind } from "../../names.ts";
 import { quote, withArticle } from "../../text.ts";
@@ -36,7 +37,7 @@ export function compileForLinkerd(intent: Intent, kind: TargetKind, version: Lin
     else findings.push(tooOld("timeout", version));
   }
   if (routes !== undefined && kind.kind === "Service") findings.push(...routeDifferences(intent, version));
-  if (trafficSplit !== undefined) findings.push(...splitDifferences(trafficSplit, intent));
+  if (trafficSplit !== undefined) findings.push(...splitDifferences(trafficSplit, intent), ...splitIsDistinct(intent));
   if (faultInjection !== undefined) findings.push(noFaults());
   findings.push(...notBuilt(intent, ["rateLimit", "mtls", "authorization"], "Linkerd"));
   return { groups, findings };
