@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { denialText } from "../../src/core/admission/text.ts";
 import { compileRule, compileStoredRule } from "../../src/core/rules/compile-rule.ts";
+import { manyRules, TYPICAL_RULES } from "../bench/typical-rules.ts";
 import { compileOne, matching, OPTIONS, ruleObject, texts } from "./rule-objects.ts";
 
 describe("a rule compiles that reads", () => {
@@ -28,6 +29,10 @@ describe("a rule compiles that reads", () => {
     expect(findings).toEqual([]);
     expect(rule?.validations.map(({ program }) => program.text)).toEqual([expression]);
   });
+});
+
+test.each(manyRules(Object.keys(TYPICAL_RULES).length))("the benchmark's $metadata.name is accepted", (object) => {
+  expect(compileRule(object, OPTIONS).findings).toEqual([]);
 });
 
 function variables(expressions: Readonly<Record<string, string>>): readonly object[] {
