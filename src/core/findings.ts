@@ -329,8 +329,13 @@ export const FINDINGS = {
   ),
   FL727: entry(
     "deny",
-    "The policy makes a target violate a rule",
-    "A policy is judged by its effect: what would be in force on its targets violates a rule that they do not violate now.",
+    "The write makes another object violate a rule",
+    "A policy is judged by its effect on its targets, a Service by its effect on its routes: what would be in force there violates a rule, and does not now. With existingViolations: Deny also what does so now.",
+  ),
+  FL728: entry(
+    "warn",
+    "Rules were asked about a part of the effect",
+    "A write with many targets is judged by its effect on the first 100, as far as the budget of the request goes. The audit judges all of them.",
   ),
 } as const satisfies Record<string, FindingEntry>;
 

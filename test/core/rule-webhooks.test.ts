@@ -5,6 +5,7 @@ import { ruleWebhooks } from "../../src/core/admission/rule-webhooks.ts";
 import { EXCLUDED_NAMESPACES } from "../../src/core/names.ts";
 import { whyForbidden } from "../../src/core/rules/kinds.ts";
 import type { CompiledRule, MatchConstraints, ResourceRule } from "../../src/core/rules/rule.ts";
+import { programOf } from "./rule-support.ts";
 
 const NEVER = [...EXCLUDED_NAMESPACES, "mesh-ops"];
 
@@ -64,6 +65,17 @@ describe("what the API server asks about", () => {
     expect(scope([rule({ resourceRules: [resources("policy.linkerd.io", ["httproutes"])] })])).toEqual({
       "rules-fail.fairlead.dev": ["fairlead.dev/v1alpha1 resiliencepolicies", "policy.linkerd.io/v1 httproutes"],
     });
+  });
+
+  test("Services beside routes, where a rule reads what routes take from them", () => {
+    const routes = { resourceRules: [resources("gateway.networking.k8s.io", ["httproutes"])] };
+    const byEffect = { program: programOf("has(effective.timeout)"), name: "timeout" };
+    expect(scope([rule(routes, { variables: [byEffect] })])["rules-fail.fairlead.dev"]).toEqual([
+      "core/v1 services",
+      "fairlead.dev/v1alpha1 resiliencepolicies",
+      "gateway.networking.k8s.io/v1 httproutes",
+    ]);
+    expect(scope([rule(routes)])["rules-fail.fairlead.dev"]).not.toContain("core/v1 services");
   });
 
   test("what several rules ask for, once and folded", () => {

@@ -1,6 +1,6 @@
 import type { KubernetesObject } from "../kubernetes.ts";
-import { FAIRLEAD_GROUP, type Mode } from "../names.ts";
-import { sortFindings } from "../finding.ts";
+import type { Mode } from "../names.ts";
+import { type Finding, sortFindings } from "../finding.ts";
 import { judgeAll, type Judged } from "../rules/judge.ts";
 import { judgeEffect } from "../rules/judge-effect.ts";
 import { resourceOf, type Resource } from "../rules/match.ts";
@@ -26,9 +26,10 @@ export function decideRules(request: AdmissionRequest, object: KubernetesObject,
   const subject = { request, object, oldObject: request.operation === "UPDATE" ? request.oldObject : undefined, world };
   const judged = judgeAll(rulesOf(resourceOf(request)), subject);
   const isRefusing = mode === "enforce" && !isByController(request, world);
-  if (!isPolicy(request)) return verdictOf(request, judged, { mode, isRefusing });
   const spent = judged.reduce((sum, { result }) => sum + result.cost, 0);
-  return verdictOf(request, [...judged, ...judgeEffect(subject, { rulesOf, spent })], { mode, isRefusing });
+  const effect = judgeEffect(subject, { rulesOf, spent });
+  const all = effect.judged.length === 0 ? judged : [...judged, ...effect.judged];
+  return verdictOf(request, all, { mode, isRefusing, beside: effect.findings });
 }
 
 /**
@@ -40,20 +41,19 @@ function isByController({ attributes }: AdmissionRequest, { defaults }: World): 
   return defaults.controllerUser !== undefined && userInfo?.username === defaults.controllerUser;
 }
 
-function isPolicy({ kind }: AdmissionRequest): boolean {
-  return kind.group === FAIRLEAD_GROUP && kind.kind === "ResiliencePolicy";
-}
-
-interface Refusing {
+interface Speaking {
   readonly mode: Mode;
   readonly isRefusing: boolean;
+  /** Findings that are of no rule. */
+  readonly beside: readonly Finding[];
 }
 
-function verdictOf(request: AdmissionRequest, judged: readonly Judged[], { mode, isRefusing }: Refusing): Verdict {
+function verdictOf(request: AdmissionRequest, judged: readonly Judged[], speaking: Speaking): Verdict {
+  const { mode, isRefusing, beside } = speaking;
   const rules = judged.map(({ result }) => result);
-  if (judged.every(saysNothing)) return { ...ALLOWED, mode, rules };
+  if (beside.length === 0 && judged.every(saysNothing)) return { ...ALLOWED, mode, rules };
   const auditAnnotations = auditAnnotationsOf(judged, mode);
-  const findings = sortFindings(judged.flatMap((one) => one.findings));
+  const findings = sortFindings([...judged.flatMap((one) => one.findings), ...beside]);
   const base = { ...ALLOWED, mode, rules, ...(auditAnnotations !== undefined && { auditAnnotations }) };
   if (findings.length === 0) return base;
   const denied = isRefusing && findings.some((item) => item.severity === "deny");

@@ -1,4 +1,6 @@
-import { FAIRLEAD_GROUP, TARGET_KINDS } from "../names.ts";
+import { FAIRLEAD_GROUP, SERVICE_KIND, TARGET_KINDS, type TargetKind } from "../names.ts";
+import { ROUTE_KINDS } from "../rules/affected.ts";
+import { readsEffect } from "../rules/judge-effect.ts";
 import { whyForbidden } from "../rules/kinds.ts";
 import type { CompiledRule, FailurePolicy, MatchConstraints, Selector, SelectorRequirement } from "../rules/rule.ts";
 import { namespaceSelector, TIMEOUT_SECONDS, type Webhook, type WebhookRule } from "./registration.ts";
@@ -16,6 +18,11 @@ export type RuleWebhook = Omit<Webhook, "clientConfig">;
 /** With the webhook dead an object that is being deleted can still lose its finalizers; Fairlead lets it pass anyway. */
 const NOT_BEING_DELETED = "!(has(object.metadata) && has(object.metadata.deletionTimestamp))";
 const POLICIES = { group: FAIRLEAD_GROUP, resource: "resiliencepolicies" } as const;
+const SERVICE_RULE = {
+  apiGroups: [SERVICE_KIND.group],
+  apiVersions: ["v1"],
+  resources: [SERVICE_KIND.resource],
+} as const;
 const POLICY_RULE = { apiGroups: [POLICIES.group], apiVersions: ["v1alpha1"], resources: [POLICIES.resource] } as const;
 
 /** As {@link NOT_BEING_DELETED} for the finalizers of a policy: only its spec has an effect. No part of it can fail. */
@@ -31,8 +38,9 @@ const POLICY_SPEC_CHANGES =
 export function ruleWebhooks(rules: readonly CompiledRule[], never: Iterable<string>): readonly RuleWebhook[] {
   const excluded = [...never];
   return RULE_WEBHOOKS.flatMap(({ name, failurePolicy }) => {
-    const matched = rules.filter((rule) => rule.failurePolicy === failurePolicy).map(({ match }) => match);
-    const sent = mergedRules(matched);
+    const asked = rules.filter((rule) => rule.failurePolicy === failurePolicy);
+    const matched = asked.map(({ match }) => match);
+    const sent = mergedRules(asked);
     if (sent.length === 0) return [];
     const asksPolicies = sent.some((each) => names(each, POLICIES));
     // A rule that names policies itself judges their labels as well, not only what they do.
@@ -95,12 +103,10 @@ interface Cell {
 
 const OPERATIONS = ["CREATE", "UPDATE"] as const;
 
-function mergedRules(matched: readonly MatchConstraints[]): readonly WebhookRule[] {
+function mergedRules(matched: readonly CompiledRule[]): readonly WebhookRule[] {
   const cells = new Map<string, Cell>();
-  for (const { resourceRules } of matched) {
-    const judgesTargets = TARGET_KINDS.some((kind) => resourceRules.some((each) => names(each, kind)));
-    const wanted = judgesTargets ? [...resourceRules, { ...POLICY_RULE, operations: OPERATIONS }] : resourceRules;
-    for (const rule of wanted) {
+  for (const each of matched) {
+    for (const rule of [...each.match.resourceRules, ...writesWithEffect(each)]) {
       const operations = OPERATIONS.filter((each) => rule.operations.some((found) => found === each || found === "*"));
       for (const group of rule.apiGroups)
         for (const version of rule.apiVersions)
@@ -109,6 +115,16 @@ function mergedRules(matched: readonly MatchConstraints[]): readonly WebhookRule
   }
   const needed = [...cells.values()].filter((cell) => !isCovered(cell, cells));
   return folded(needed);
+}
+
+/** The writes that change what is in force on objects that the rule is about (rules/affected.ts). */
+function writesWithEffect(rule: CompiledRule): readonly Omit<WebhookRule, "scope">[] {
+  const isAbout = (kinds: readonly TargetKind[]): boolean =>
+    kinds.some((kind) => rule.match.resourceRules.some((each) => names(each, kind)));
+  return [
+    ...(isAbout(TARGET_KINDS) ? [{ ...POLICY_RULE, operations: OPERATIONS }] : []),
+    ...(isAbout(ROUTE_KINDS) && readsEffect(rule) ? [{ ...SERVICE_RULE, operations: OPERATIONS }] : []),
+  ];
 }
 
 function names(

@@ -1,21 +1,20 @@
 import { contextOf } from "../admission/decide-target.ts";
 import { inject } from "../admission/inject.ts";
 import { withMetadata } from "../admission/patch.ts";
-import { compilePolicy, type CompiledPolicy } from "../intent/policy.ts";
+import { type Finding, finding } from "../finding.ts";
 import type { KubernetesObject } from "../kubernetes.ts";
-import { POLICY_TARGETS_CHECKED_MAX } from "../limits.ts";
 import { meshOf } from "../mesh/all.ts";
-import { type AimedTarget, targetsOf, targetText } from "../policy/targets.ts";
-import { worldWithPolicy } from "../policy/world-with-policy.ts";
+import type { AimedTarget } from "../policy/targets.ts";
 import type { World } from "../world.ts";
+import { type Activation, activationFor, attributesOf, type Subject } from "./activation.ts";
+import { affectedBy, affectedKinds } from "./affected.ts";
 import { exceptionFor } from "./exceptions.ts";
 import { type Judged, standing, wasThere } from "./judge.ts";
 import { KUBERNETES_LIMITS } from "./limits.ts";
 import type { Resource } from "./match.ts";
 import { readsOf } from "./reads.ts";
 import type { CompiledRule } from "./rule.ts";
-import { type RuleRun, runRule, type Violation } from "./run.ts";
-import { activationFor, attributesOf, type Subject } from "./activation.ts";
+import { type RuleBudget, runRule } from "./run.ts";
 
 export interface EffectOptions {
   /** Rules of the door for a kind of target. */
@@ -24,68 +23,102 @@ export interface EffectOptions {
   readonly spent: number;
 }
 
+export interface EffectJudgement {
+  readonly judged: readonly Judged[];
+  /** That not everything was looked at. */
+  readonly findings: readonly Finding[];
+}
+
 /**
- * A policy is judged by its effect: rules that read it run on the live targets of the policy as it was and as it is to
- * be, and what they do not say today counts against the policy. Bounded, by the number of targets and by the budget of
- * the request; what is beyond is found when the target is written, and by the audit.
+ * A policy is judged by its effect on its targets, a Service by its effect on its routes: rules that read it run on the
+ * live objects as they would be with the write and as they are, and what they do not say today counts against the write.
+ * Bounded, by the number of objects and by the budget of the request, and it says so where it ends.
  */
-export function judgeEffect(subject: Subject, { rulesOf, spent }: EffectOptions): readonly Judged[] {
-  const policy = policyOf(subject.object, subject);
-  // The validating door says why, and refuses it.
-  if (policy === undefined) return [];
+export function judgeEffect(subject: Subject, { rulesOf, spent }: EffectOptions): EffectJudgement {
+  const kinds = affectedKinds(subject.request).filter((kind) => rulesOf(kind).some(readsEffect));
+  const affected = kinds.length === 0 ? undefined : affectedBy(subject);
+  if (affected === undefined) return NOTHING;
   const limits = subject.world.defaults.ruleLimits ?? KUBERNETES_LIMITS;
-  const after = worldWithPolicy(subject.world, policy);
-  const results: Judged[] = [];
-  let used = spent;
-  for (const target of affectedTargets(policy, subject)) {
-    const { kind, object } = target;
-    if (object === undefined || object.metadata?.deletionTimestamp) continue;
-    const rules = rulesOf(kind).filter(readsEffect);
-    if (rules.length === 0) continue;
-    const then = activationFor(writeOf(target, object, { subject, world: after }));
-    const now = activationFor(writeOf(target, object, { subject, world: subject.world }));
-    for (const rule of rules) {
-      if (used >= limits.request) return results;
-      const found = runRule(rule, then, { limits, spent: used });
+  const targets = affected.targets.filter(
+    ({ kind, object }) => kinds.includes(kind) && object !== undefined && !object.metadata?.deletionTimestamp,
+  );
+  const judged: Judged[] = [];
+  let [used, done] = [spent, 0];
+  for (const target of targets) {
+    const effect = effectOf(target, subject, affected.after);
+    for (const rule of rulesOf(target.kind).filter(readsEffect)) {
+      const found = judgeOne(rule, effect, { limits, spent: used });
       used += found.cost;
-      // What ends with the budget of the request is beyond it, and no error of the rule.
-      const run = used >= limits.request ? { ...found, errors: [] } : found;
-      if (run.violations.length === 0 && run.errors.length === 0) continue;
-      const before = runRule(rule, now, { limits, spent: used });
-      used += before.cost;
-      const introduced = withoutThoseOf(run, before, wasThere(then, { run: before, activation: now }));
-      if (introduced === undefined || exceptionFor(rule, then.subject) !== undefined) continue;
-      results.push(standing(introduced, { isTolerated: () => false, about: aboutTarget(target) }));
+      if (found.judged !== undefined) judged.push(found.judged);
     }
+    if (used >= limits.request) break;
+    done++;
   }
-  return results;
+  const all = `${affected.isMore ? "more than " : ""}${targets.length}`;
+  const isWhole = done === targets.length && !affected.isMore;
+  return { judged, findings: isWhole ? [] : [notWhole(done, all, done < targets.length)] };
 }
 
-function policyOf(object: KubernetesObject | undefined, { request }: Subject): CompiledPolicy | undefined {
-  if (object === undefined) return undefined;
-  return compilePolicy({ ...object, metadata: { ...object.metadata, namespace: request.namespace } }).policy;
+const NOTHING: EffectJudgement = Object.freeze({ judged: Object.freeze([]), findings: Object.freeze([]) });
+
+/** One object on which a write changes what is in force. */
+interface Effect {
+  readonly target: AimedTarget;
+  readonly then: Activation;
+  readonly now: Activation;
 }
 
-/** Those that the policy is aimed at, and those that it was; the rest is not looked at. */
-function affectedTargets(policy: CompiledPolicy, subject: Subject): readonly AimedTarget[] {
-  const { world, oldObject } = subject;
-  const old = policyOf(oldObject, subject);
-  const targets = [
-    ...targetsOf(policy, world, POLICY_TARGETS_CHECKED_MAX),
-    ...(old === undefined ? [] : targetsOf(old, world, POLICY_TARGETS_CHECKED_MAX)).map((target) => ({
-      ...target,
-      path: "",
-    })),
-  ];
-  const byName = new Map(targets.toReversed().map((target) => [targetText(target.key), target]));
-  return [...byName.values()].toReversed().slice(0, POLICY_TARGETS_CHECKED_MAX);
+function effectOf(target: AimedTarget, subject: Subject, after: World): Effect {
+  const live = target.object ?? {};
+  return {
+    target,
+    then: activationFor(writeOf(target, live, { subject, world: after })),
+    now: activationFor(writeOf(target, live, { subject, world: subject.world })),
+  };
+}
+
+function judgeOne(
+  rule: CompiledRule,
+  { target, then, now }: Effect,
+  { limits, spent }: RuleBudget,
+): { readonly judged?: Judged; readonly cost: number } {
+  if (spent >= limits.request) return { cost: 0 };
+  const found = runRule(rule, then, { limits, spent });
+  // What ends with the budget of the request is beyond it, and no error of the rule.
+  const run = spent + found.cost >= limits.request ? { ...found, errors: [] } : found;
+  if (run.violations.length === 0 && run.errors.length === 0) return { cost: run.cost };
+  const isTolerant = rule.existingViolations === "Allow";
+  const before = isTolerant ? runRule(rule, now, { limits, spent: spent + run.cost }) : undefined;
+  const cost = run.cost + (before?.cost ?? 0);
+  const violations =
+    before === undefined
+      ? run.violations
+      : run.violations.filter(negated(wasThere(then, { run: before, activation: now })));
+  // An error tells nothing of today either, so it stands.
+  const isNew = violations.length > 0 || run.errors.length > 0;
+  if (!isNew || exceptionFor(rule, then.subject) !== undefined) return { cost };
+  const introduced = { ...run, violations, annotations: [], cost };
+  return { judged: standing(introduced, { isTolerated: () => false, about: aboutTarget(target) }), cost };
+}
+
+function negated<T>(holds: (item: T) => boolean): (item: T) => boolean {
+  return (item) => !holds(item);
+}
+
+function notWhole(done: number, all: string, isCut: boolean): Finding {
+  const end = isCut ? ", then the budget of the request ended" : "";
+  const more = isCut ? ", or raise --request-cost-limit" : "";
+  return finding("FL728", "", {
+    message: `Rules were asked about the effect on ${done} of ${all} objects${end}`,
+    fix: `look at the audit for the others${more}`,
+  });
 }
 
 const EFFECTS: ReadonlySet<string> = new Set(["effective", "policies", "mesh"]);
 const effectReaders = new WeakMap<CompiledRule, boolean>();
 
 /** A rule that reads nothing of it says the same whatever the policy is. */
-function readsEffect(rule: CompiledRule): boolean {
+export function readsEffect(rule: CompiledRule): boolean {
   let known = effectReaders.get(rule);
   if (known === undefined) {
     const { matchConditions, variables, validations } = rule;
@@ -96,7 +129,7 @@ function readsEffect(rule: CompiledRule): boolean {
   return known;
 }
 
-/** The write of a target by which the policy in a world takes effect there, by whoever writes the policy. */
+/** The write of a target by which what is in a world takes effect there, by whoever brings that about. */
 function writeOf(
   { key, kind }: AimedTarget,
   live: KubernetesObject,
@@ -111,17 +144,6 @@ function writeOf(
   const { userInfo } = attributes;
   const asked = { ...attributesOf(before), ...(userInfo !== undefined && { userInfo }) };
   return { request: { ...before, object, attributes: asked }, object, oldObject: live, world };
-}
-
-/** What a run says that was not so before. An error tells nothing of today either, so it stands. */
-function withoutThoseOf(
-  run: RuleRun,
-  before: RuleRun,
-  wasThereBefore: (violation: Violation) => boolean,
-): RuleRun | undefined {
-  const violations = run.violations.filter((violation) => !wasThereBefore(violation));
-  const isNew = violations.length > 0 || run.errors.length > 0;
-  return isNew ? { ...run, violations, annotations: [], cost: run.cost + before.cost } : undefined;
 }
 
 function aboutTarget({ key, path }: AimedTarget): { readonly path: string; readonly prefix: string } {
