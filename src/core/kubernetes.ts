@@ -1,3 +1,5 @@
+import type { Metadata } from "../api/envelope.ts";
+
 /**
  * The parts of Kubernetes objects that Fairlead reads. Objects reach the core as parsed JSON: every field may be
  * absent, and nothing is assumed beyond what the API server guarantees (metadata is an object, maps hold strings).
@@ -12,17 +14,8 @@ export interface OwnerReference {
   readonly controller?: boolean;
 }
 
-export interface ObjectMeta {
-  readonly name?: string;
-  readonly generateName?: string;
-  readonly namespace?: string;
-  readonly uid?: string;
-  readonly resourceVersion?: string;
-  readonly generation?: number;
-  readonly creationTimestamp?: string;
-  readonly deletionTimestamp?: string;
-  readonly labels?: StringMap;
-  readonly annotations?: StringMap;
+/** Of objects of any kind; of our own kinds the API reads less. */
+export interface ObjectMeta extends Metadata {
   readonly ownerReferences?: readonly OwnerReference[];
   readonly finalizers?: readonly string[];
 }

@@ -163,16 +163,18 @@ describe("what the chart renders", () => {
     }
   });
 
-  test("the flags of mesh, log and leases, an image by digest, and no priority class", async () => {
+  test("the flags of mesh, rules, log and leases, an image by digest, and no priority class", async () => {
     const digest = `sha256:${"0".repeat(64)}`;
-    const values = "mesh=linkerd,meshVersion=2.18,logLevel=debug,priorityClassName=,controller.leaseDuration=30s";
+    const values =
+      "mesh=linkerd,meshVersion=2.18,logLevel=debug,priorityClassName=,controller.leaseDuration=30s,rules.requestCostLimit=2000000";
     const objects = await renderChart(cluster, [
       "--set",
       `${values},image.repository=hub/fairlead,image.digest=${digest}`,
     ]);
     const shared = ["--namespace=fairlead", "--operations-port=8080", "--log-level=debug"];
     const [admission, controller] = deploymentsIn(objects);
-    expect(admission?.args.slice(2, 7)).toEqual([...shared, "--mesh=linkerd", "--mesh-version=2.18"]);
+    const limits = ["--rule-cost-limit=60000", "--request-cost-limit=2000000"];
+    expect(admission?.args.slice(2, 9)).toEqual([...shared, ...limits, "--mesh=linkerd", "--mesh-version=2.18"]);
     expect(controller?.args.at(-3)).toBe("--lease-duration=30s");
     const { template } = (find(objects, "Deployment fairlead-admission")?.spec ?? {}) as { template?: unknown };
     expect(template).toMatchObject({ spec: { containers: [{ image: `hub/fairlead@${digest}` }] } });

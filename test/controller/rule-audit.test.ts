@@ -165,6 +165,17 @@ describe("what was there before the rule", () => {
     expect(stage.violations).toEqual([]);
   });
 
+  test("is judged by an update that changes nothing, where a rule is about updates only", async () => {
+    const match = { resourceRules: [resources({ operations: ["UPDATE"] })] };
+    stage.rules = [
+      rule({ ...NAMED, match }),
+      rule({ name: "same-ports", match, validations: ["object.spec.ports == oldObject.spec.ports"] }),
+    ];
+    stage.change("rule");
+    await stage.after(1_000);
+    expect(stage.violations).toEqual(["iam ports-named high 1"]);
+  });
+
   test("is not what an exception lets pass, until it ends", async () => {
     stage.rules = [rule({ ...NAMED, exceptionsAllowed: true })];
     stage.exceptions = [exception({ rules: ["ports-named"], expiresAtMs: NOW_MS + 3_000_000 })];

@@ -1,7 +1,7 @@
 import { groupOf, type KubernetesObject } from "../kubernetes.ts";
-import { attributesOf } from "../rules/activation.ts";
+import { attributesOf, type Subject } from "../rules/activation.ts";
 import { judgeAll, type Judged } from "../rules/judge.ts";
-import { type Resource, resourceOfKind } from "../rules/match.ts";
+import { namesOperation, type Resource, resourceOfKind } from "../rules/match.ts";
 import { rulesFor } from "../rules/rule-index.ts";
 import type { CompiledRule } from "../rules/rule.ts";
 import type { World } from "../world.ts";
@@ -39,8 +39,9 @@ export interface AuditOptions {
 }
 
 /**
- * What the rules say of an object that exists, whatever the mode of its namespace: as if it were created now, so that
- * nothing is tolerated because it was so before. One rule a step, so that the caller can let others run between.
+ * What the rules say of an object that exists, whatever the mode of its namespace: as if it were created now, or, of rules
+ * that are about updates only, as if an update changed nothing of it. Nothing is tolerated because it was so before. One
+ * rule a step, so that the caller can let others run between.
  */
 export function* auditObject(object: KubernetesObject, options: AuditOptions): Generator<readonly AuditResult[]> {
   const { world, nowMs } = options;
@@ -50,15 +51,25 @@ export function* auditObject(object: KubernetesObject, options: AuditOptions): G
   const groupKind = { group: groupOf(apiVersion), kind };
   const resource = options.resource ?? { group: groupKind.group, resource: resourceOfKind(groupKind) };
   const audited = { apiVersion, kind, namespace, name, ...(uid !== undefined && { uid }) };
-  const write = { nowMs, uid: "", kind: groupKind, operation: "CREATE", namespace, name, object } as const;
+  const write = { nowMs, uid: "", kind: groupKind, namespace, name, object } as const;
   for (const [phase, failurePolicy] of [["rules-fail", "Fail"] as const, ["rules-ignore", "Ignore"] as const]) {
-    const asked = { ...write, phase, oldObject: undefined, attributes: { resource } };
-    const request = { ...asked, attributes: attributesOf(asked) };
+    const subjectOf = (operation: "CREATE" | "UPDATE"): Subject => {
+      const oldObject = operation === "CREATE" ? undefined : object;
+      const asked = { ...write, phase, operation, oldObject, attributes: { resource } } as const;
+      return { request: { ...asked, attributes: attributesOf(asked) }, object, oldObject, world };
+    };
+    const created = subjectOf("CREATE");
     for (const rule of rulesFor(world.rules(), resource, failurePolicy)) {
-      const [judged] = judgeAll([rule], { request, object, oldObject: undefined, world });
+      const isCreated = namesOperation(rule.match.resourceRules, resource, "CREATE");
+      const [judged] = isCreated ? judgeAll([rule], created) : judgeAll([intolerant(rule)], subjectOf("UPDATE"));
       yield judged === undefined ? NOTHING : resultsOf(judged, audited);
     }
   }
+}
+
+/** What was so before is what an audit is about. */
+function intolerant(rule: CompiledRule): CompiledRule {
+  return { ...rule, existingViolations: "Deny" };
 }
 
 const NOTHING: readonly never[] = [];

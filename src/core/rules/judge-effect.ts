@@ -64,45 +64,41 @@ const NOTHING: EffectJudgement = Object.freeze({ judged: Object.freeze([]), find
 /** One object on which a write changes what is in force. */
 interface Effect {
   readonly target: AimedTarget;
-  readonly then: Activation;
-  readonly now: Activation;
+  readonly after: Activation;
+  readonly before: Activation;
 }
 
 function effectOf(target: AimedTarget, subject: Subject, after: World): Effect {
   const live = target.object ?? {};
   return {
     target,
-    then: activationFor(writeOf(target, live, { subject, world: after })),
-    now: activationFor(writeOf(target, live, { subject, world: subject.world })),
+    after: activationFor(writeOf(target, live, { subject, world: after })),
+    before: activationFor(writeOf(target, live, { subject, world: subject.world })),
   };
 }
 
 function judgeOne(
   rule: CompiledRule,
-  { target, then, now }: Effect,
+  { target, after, before }: Effect,
   { limits, spent }: RuleBudget,
 ): { readonly judged?: Judged; readonly cost: number } {
   if (spent >= limits.request) return { cost: 0 };
-  const found = runRule(rule, then, { limits, spent });
+  const found = runRule(rule, after, { limits, spent });
   // What ends with the budget of the request is beyond it, and no error of the rule.
   const run = spent + found.cost >= limits.request ? { ...found, errors: [] } : found;
   if (run.violations.length === 0 && run.errors.length === 0) return { cost: run.cost };
   const isTolerant = rule.existingViolations === "Allow";
-  const before = isTolerant ? runRule(rule, now, { limits, spent: spent + run.cost }) : undefined;
-  const cost = run.cost + (before?.cost ?? 0);
-  const violations =
-    before === undefined
-      ? run.violations
-      : run.violations.filter(negated(wasThere(then, { run: before, activation: now })));
+  const earlier = isTolerant ? runRule(rule, before, { limits, spent: spent + run.cost }) : undefined;
+  const cost = run.cost + (earlier?.cost ?? 0);
+  // Nor can it be told then what was so before.
+  if (earlier !== undefined && spent + cost >= limits.request) return { cost };
+  const isOld = earlier === undefined ? () => false : wasThere(after, { run: earlier, activation: before });
+  const violations = run.violations.filter((violation) => !isOld(violation));
   // An error tells nothing of today either, so it stands.
   const isNew = violations.length > 0 || run.errors.length > 0;
-  if (!isNew || exceptionFor(rule, then.subject) !== undefined) return { cost };
+  if (!isNew || exceptionFor(rule, after.subject) !== undefined) return { cost };
   const introduced = { ...run, violations, annotations: [], cost };
   return { judged: standing(introduced, { isTolerated: () => false, about: aboutTarget(target) }), cost };
-}
-
-function negated<T>(holds: (item: T) => boolean): (item: T) => boolean {
-  return (item) => !holds(item);
 }
 
 function notWhole(done: number, all: string, isCut: boolean): Finding {

@@ -55,6 +55,11 @@ export function namesResource(rules: readonly ResourceRule[], resource: Resource
   return rules.some((rule) => names(rule, resource));
 }
 
+/** Whether one of the rules names this resource with this operation. */
+export function namesOperation(rules: readonly ResourceRule[], resource: Resource, operation: string): boolean {
+  return rules.some((rule) => has(rule.operations, operation) && names(rule, resource));
+}
+
 function names({ apiGroups, resources }: ResourceRule, { group, resource }: Resource): boolean {
   return has(apiGroups, group) && (resources.includes("*/*") || has(resources, resource));
 }
