@@ -31,7 +31,7 @@ import { LOG_LEVELS } from "./observe/levels.ts";
 const KUBECONFIG_HELP = "kubeconfig (default: KUBECONFIG, else the service account of the pod)";
 const MESH_HELP = "linkerd or istio (default: what the namespace shows, else linkerd)";
 const CLUSTER_DOMAIN_HELP = "what the DNS names of Services end in";
-const MESH_VERSION_HELP = "version of Linkerd, of Istio, or of both: 2.18,1.24 (default: the newest known)";
+const MESH_VERSION_HELP = "version of Linkerd, of Istio, or of both: 2.18,1.24";
 const EXIT_DENIED = 1;
 const EXIT_FAILED = 1;
 const EXIT_DIFFERENT = 1;
@@ -137,7 +137,7 @@ function serveCommand(): Command {
       )
       .option("--client-ca <file>", "accept only clients with a certificate of this CA on the admission port")
       .option("--mesh <name>", MESH_HELP)
-      .option("--mesh-version <version>", MESH_VERSION_HELP)
+      .option("--mesh-version <version>", `${MESH_VERSION_HELP} (default: what runs, else the newest known)`)
       .option("--cluster-domain <domain>", CLUSTER_DOMAIN_HELP, CLUSTER_DOMAIN)
       .addOption(new Option("--log-level <level>", "log level").choices(LOG_LEVELS).default("info"))
       .exitOverride()
@@ -249,7 +249,7 @@ function withWorldFlags(command: Command): Command {
       new Option("--mode <mode>", "mode of namespaces that are not in the input").choices(MODES).default("enforce"),
     )
     .option("--mesh <name>", MESH_HELP)
-    .option("--mesh-version <version>", MESH_VERSION_HELP)
+    .option("--mesh-version <version>", `${MESH_VERSION_HELP} (default: the newest known)`)
     .option("--cluster-domain <domain>", CLUSTER_DOMAIN_HELP, CLUSTER_DOMAIN);
 }
 

@@ -68,6 +68,7 @@ test("docs/errors.md has every finding", () => {
 test("docs/operations.md has every metric with its labels, and no other", async () => {
   const { registry } = createMetrics({
     knownKinds: TARGET_KINDS,
+    meshVersions: () => [],
     stalenessSeconds: () => [],
     certificateNotAfterMs: () => undefined,
     nowMs: () => 0,

@@ -1,5 +1,6 @@
 import { compilePolicy, type CompiledPolicy } from "../core/intent/policy.ts";
 import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
+import type { ControlPlane } from "../core/mesh/control-plane.ts";
 import { ANY_HOST, hostKeys } from "../core/mesh/istio/hosts.ts";
 import { companionKindOf, FAIRLEAD_GROUP, MODE_LABEL, NAMESPACE_NAME_LABEL, targetKindOf } from "../core/names.ts";
 import { isActiveProfile } from "../core/service-profile.ts";
@@ -11,6 +12,8 @@ import type { NamespaceInfo, ServiceProfileInfo, TargetKey, World, WorldDefaults
 
 /** Where params of rules are looked for; a cluster may have Fairlead elsewhere, which no file tells. */
 const OWN_NAMESPACE = "fairlead";
+
+const NO_CONTROL_PLANES: readonly ControlPlane[] = Object.freeze([]);
 
 /** A world made of the objects of some files (docs/review.md). Of two objects with one name the later one counts. */
 export class FileWorld implements World {
@@ -75,6 +78,11 @@ export class FileWorld implements World {
     const labels = { [MODE_LABEL]: mode ?? "" };
     const assumed = mode === undefined ? undefined : { name, assumed: true, labels, annotations: {} };
     return this.#namespaces.get(name) ?? assumed;
+  }
+
+  /** Files say what is to be, not which mesh runs: `--mesh-version` does. */
+  controlPlanes(): readonly ControlPlane[] {
+    return NO_CONTROL_PLANES;
   }
 
   policiesIn(namespace: string): readonly CompiledPolicy[] {

@@ -165,6 +165,11 @@ export const FINDINGS = {
     "Two policies do not go together",
     "The mesh does each of their sections by itself and not side by side for one Service. As within one policy that is refused; where both are there already, one section is left out and both policies are in conflict.",
   ),
+  FL326: entry(
+    "warn",
+    "The version of the mesh is a guess",
+    "A control plane was found, and its version cannot be read, or none has the revision that the namespace names. What is written may be for a version that reads it differently.",
+  ),
   FL401: entry("deny", "Linkerd drops this value", "Linkerd logs one line and drops the whole group of settings."),
   FL402: entry(
     "deny",

@@ -1,5 +1,6 @@
 import type { CompiledPolicy } from "./intent/policy.ts";
 import type { KubernetesObject } from "./kubernetes.ts";
+import type { ControlPlane } from "./mesh/control-plane.ts";
 import type { MeshVersion } from "./mesh/version.ts";
 import type { MeshName, Mode } from "./names.ts";
 import type { RuleLimits } from "./rules/limits.ts";
@@ -38,7 +39,7 @@ export interface WorldDefaults {
   readonly unknownNamespaceMode: Mode | undefined;
   /** Mesh where neither policy nor namespace says; `undefined`: Linkerd. Set by `--mesh`, it wins over the namespace. */
   readonly mesh: MeshName | undefined;
-  /** Versions of the meshes that settings are compiled for and values are checked against. */
+  /** Versions of the meshes that were named, or the newest known; what control planes tell is in mesh/discovery.ts. */
   readonly meshVersion: MeshVersion;
   /** What the DNS names of Services end in, such as `cluster.local`. */
   readonly clusterDomain: string;
@@ -58,6 +59,8 @@ export interface WorldDefaults {
 export interface World extends RuleWorld {
   readonly defaults: WorldDefaults;
   namespace(name: string): NamespaceInfo | undefined;
+  /** The control planes of the meshes, as far as they show themselves; the same list until one changes. */
+  controlPlanes(): readonly ControlPlane[];
   /** Accepted policies of a namespace, in any order. */
   policiesIn(namespace: string): readonly CompiledPolicy[];
   /** The live target, or undefined when it does not exist (or is not known yet). */

@@ -2,6 +2,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import express, { type ErrorRequestHandler, type Express, type Request, type Response } from "express";
 import type { Logger } from "pino";
+import type { VersionTaken } from "../core/mesh/discovery.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { statusBody } from "./admission.ts";
 import type { Readiness } from "./readiness.ts";
@@ -15,6 +16,8 @@ export interface OperationsOptions {
   readonly metrics: Metrics;
   /** Seconds since each watch last heard from the API server; shown by `/readyz?verbose`, never a reason to be unready. */
   readonly stalenessSeconds: () => Iterable<readonly [kind: string, seconds: number]>;
+  /** The versions of meshes that settings are compiled for; shown by `/readyz?verbose`. */
+  readonly meshVersions: () => Iterable<VersionTaken>;
   /** Wall clock, milliseconds since 1970. */
   readonly nowMs: () => number;
   readonly log: Logger;
@@ -89,6 +92,8 @@ function answerReadiness(req: Request, res: Response, options: OperationsOptions
   const text = lines.map(({ name, ok, detail }) => (ok ? `[+]${name} ok` : `[-]${name} failed: ${detail}`));
   if (options.readiness.latched) text.push("started: the checks of the start gate no longer count");
   for (const [kind, seconds] of options.stalenessSeconds()) text.push(`staleness ${kind} ${seconds.toFixed(1)}s`);
+  for (const { mesh, revision, version, source } of options.meshVersions())
+    text.push(`version ${[mesh, ...(revision === "" ? [] : [revision]), version].join(" ")} from ${source}`);
   text.push(ready ? "readyz check passed" : "readyz check failed");
   res.send(`${text.join("\n")}\n`);
 }

@@ -1,5 +1,7 @@
 import type { CompiledPolicy } from "../core/intent/policy.ts";
 import type { KubernetesObject } from "../core/kubernetes.ts";
+import type { ControlPlane } from "../core/mesh/control-plane.ts";
+import { versionsTaken } from "../core/mesh/discovery.ts";
 import {
   COMPANION_KINDS,
   type CompanionKind,
@@ -8,52 +10,29 @@ import {
   GATEWAY_HTTP_ROUTE,
   MANAGED_BY,
   MANAGED_BY_LABEL,
+  SERVICE_KIND,
   TARGET_KINDS,
   type TargetKind,
 } from "../core/names.ts";
 import type { ResourceName, RuleKind } from "../core/rules/kinds.ts";
 import type { CompiledException, CompiledRule } from "../core/rules/rule.ts";
 import type { NamespaceInfo, ServiceProfileInfo, TargetKey, World, WorldDefaults } from "../core/world.ts";
-import { type KubernetesClient, type ResourceRef, resourcePath } from "./client.ts";
+import { type ResourceRef, resourcePath } from "./client.ts";
 import type { Change } from "./change.ts";
 import { companionHandler, CompanionIndex } from "./companion-index.ts";
+import { ControlPlanes } from "./control-planes.ts";
 import { NamespacedMap, TargetIndex, targetKeyOf } from "./namespaced.ts";
 import { NamespaceIndex } from "./namespaces.ts";
 import { PolicyIndex, type PolicyNews } from "./policies.ts";
-import { type Clock, describeError, type Logger, type Random, systemClock } from "./ports.ts";
+import { describeError, systemClock } from "./ports.ts";
 import { profileHandler, ProfileIndex } from "./profiles.ts";
 import { reduce, slim } from "./reduce.ts";
 import { Refill } from "./refill.ts";
 import { revisionHandler } from "./revisions.ts";
 import { RuleStore } from "./rule-store.ts";
+import type { StoreOptions, WatchState } from "./store-options.ts";
 import { ResourceWatch } from "./watch.ts";
-import { WATCH_TUNING, type WatchedPart, type WatchHandler, type WatchTuning } from "./watch-options.ts";
-
-export interface StoreOptions {
-  readonly client: KubernetesClient;
-  readonly defaults: WorldDefaults;
-  /** core/intent/policy.ts; a policy that it refuses is not part of the world. */
-  readonly compilePolicy: (object: KubernetesObject) => { readonly policy: CompiledPolicy | undefined };
-  readonly log: Logger;
-  /** Where the ConfigMaps are that rules read as params; absent: they are not watched. */
-  readonly ownNamespace?: string;
-  /** Watch the stored revisions of policies too: the controller does, admission does not. */
-  readonly watchRevisions?: boolean;
-  readonly tuning?: Partial<WatchTuning>;
-  readonly clock?: Clock;
-  readonly random?: Random;
-}
-
-/** The state of one watch, for metrics and `/readyz?verbose`. */
-export interface WatchState {
-  readonly group: string;
-  readonly resource: string;
-  readonly synced: boolean;
-  /** False while its CRD is absent. */
-  readonly served: boolean;
-  readonly stalenessMs: number;
-  readonly objects: number;
-}
+import { WATCH_TUNING, type WatchedPart, type WatchHandler } from "./watch-options.ts";
 
 const NAMESPACES: ResourceRef = { group: CORE_GROUP, resource: "namespaces" };
 const POLICIES: ResourceRef = { group: FAIRLEAD_GROUP, resource: "resiliencepolicies" };
@@ -68,6 +47,7 @@ export class ClusterStore implements World {
   readonly #policies = new PolicyIndex();
   readonly #revisions = new NamespacedMap<KubernetesObject>();
   readonly #targets = new TargetIndex();
+  readonly #controlPlanes = new ControlPlanes();
   readonly #profiles = new ProfileIndex();
   readonly #companions = new CompanionIndex();
   readonly #rules: RuleStore;
@@ -166,6 +146,10 @@ export class ClusterStore implements World {
 
   namespaces(): Iterable<NamespaceInfo> {
     return this.#namespaces.all();
+  }
+
+  controlPlanes(): readonly ControlPlane[] {
+    return this.#controlPlanes.all();
   }
 
   policiesIn(namespace: string): readonly CompiledPolicy[] {
@@ -339,15 +323,25 @@ export class ClusterStore implements World {
       set: (object) => {
         const namespace = object.metadata?.namespace ?? "";
         const full = this.#namespaces.optedIn(namespace);
+        if (kind === SERVICE_KIND && this.#controlPlanes.set(object)) this.#afterControlPlanes();
         const stored = full ? slim(object) : reduce(object);
         this.#targets.set(kind, stored, full);
         this.#emit({ type: "target", namespace, key: targetKeyOf(stored) });
       },
       delete: (namespace, name) => {
         this.#targets.delete(kind, namespace, name);
+        if (kind === SERVICE_KIND && this.#controlPlanes.delete(namespace, name)) this.#afterControlPlanes();
         this.#emit({ type: "target", namespace, key: { group: kind.group, kind: kind.kind, namespace, name } });
       },
     };
+  }
+
+  /** Everything may be compiled for another version now. */
+  #afterControlPlanes(): void {
+    for (const taken of versionsTaken(this)) this.#options.log.info({ ...taken }, "settings are for this version");
+    for (const { name } of this.#namespaces.all()) {
+      if (this.#namespaces.optedIn(name)) this.#emit({ type: "namespace", namespace: name });
+    }
   }
 
   #setPolicy(object: KubernetesObject): void {

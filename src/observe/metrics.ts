@@ -8,6 +8,14 @@ export type ReviewDecision = "patched" | "unchanged" | "allowed" | "denied" | "s
 /** Why the admission port turned a request away before it was read as a review. */
 export type Refusal = "path" | "content_type" | "too_large" | "body_timeout" | "aborted" | "protocol" | "tls";
 
+/** As labels of a metric. */
+interface MeshVersionSeen {
+  readonly mesh: string;
+  readonly revision: string;
+  readonly version: string;
+  readonly source: string;
+}
+
 interface GroupKind {
   readonly group: string;
   readonly kind: string;
@@ -28,6 +36,8 @@ export interface MetricsOptions {
   readonly knownKinds: readonly GroupKind[];
   /** Seconds since each watch last heard from the API server, read at every scrape. */
   readonly stalenessSeconds: () => Iterable<readonly [kind: string, seconds: number]>;
+  /** The versions of meshes that settings are compiled for, read at every scrape. */
+  readonly meshVersions: () => Iterable<MeshVersionSeen>;
   /** End of the served certificate in milliseconds since 1970, or undefined while there is none. */
   readonly certificateNotAfterMs: () => number | undefined;
   /** Wall clock, milliseconds since 1970. */
@@ -112,6 +122,18 @@ function registerGauges(registry: Registry, options: MetricsOptions): void {
       else this.set((notAfterMs - options.nowMs()) / 1_000);
     },
   });
+  const versions = new Gauge({
+    name: "fairlead_mesh_version_info",
+    help: "1 for each version of a mesh that settings are compiled for, by revision and where the version is from",
+    labelNames: ["mesh", "revision", "version", "source"],
+    registers: [],
+    collect() {
+      this.reset();
+      for (const { mesh, revision, version, source } of options.meshVersions())
+        this.set({ mesh, revision, version, source }, 1);
+    },
+  });
+  registry.registerMetric(versions);
   registry.registerMetric(staleness);
   registry.registerMetric(certificate);
 }

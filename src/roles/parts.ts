@@ -4,6 +4,7 @@ import { RESILIENCE_POLICY_KIND } from "../api/v1alpha1/resilience-policy.ts";
 import { RULE_EXCEPTION_KIND } from "../api/v1alpha1/rule-exception.ts";
 import { excludedNamespaces, type ServeConfig } from "../config.ts";
 import { compilePolicy } from "../core/intent/policy.ts";
+import { versionsTaken } from "../core/mesh/discovery.ts";
 import { FAIRLEAD_GROUP, TARGET_KINDS } from "../core/names.ts";
 import { type OperationsServer, startOperationsServer } from "../http/operations.ts";
 import { Readiness, type ReadinessCheck } from "../http/readiness.ts";
@@ -61,6 +62,7 @@ export async function createParts(config: ServeConfig, log: Logger, options: Par
   const metrics = createMetrics({
     knownKinds: [...TARGET_KINDS, ...OWN_KINDS.map((kind) => ({ group: FAIRLEAD_GROUP, kind }))],
     stalenessSeconds: () => staleness(store),
+    meshVersions: () => versionsTaken(store),
     certificateNotAfterMs: () => parts.certificateNotAfterMs,
     nowMs: Date.now,
     processMetrics: true,
@@ -93,6 +95,7 @@ export function startOperations({ config, readiness, metrics, store, log }: Part
     readiness,
     metrics,
     stalenessSeconds: () => staleness(store),
+    meshVersions: () => versionsTaken(store),
     nowMs: Date.now,
     log,
   });

@@ -35,11 +35,16 @@ async function namesIn(namespace: string): Promise<readonly string[]> {
   return objects.map(({ kind, metadata }) => `${kind} ${metadata?.name}`).sort();
 }
 
-/** A namespace of Istio with a Service, its policy, and both objects. */
-async function applied(namespace: string, spec: object = SPEC): Promise<void> {
+/** A namespace of Istio with a Service. */
+async function opened(namespace: string): Promise<void> {
   await session.namespace(namespace, "enforce", {});
   await session.kubectl(`label namespace ${namespace} istio-injection=enabled`);
   await session.kubectl("create -f -", service(namespace, "web"));
+}
+
+/** The same with its policy, and both objects. */
+async function applied(namespace: string, spec: object = SPEC): Promise<void> {
+  await opened(namespace);
   await session.policy(namespace, "p", spec);
   await policies.expect(`${namespace}/p`);
 }
@@ -91,6 +96,32 @@ test("a namespace that changes its mesh has the annotations before the objects g
   await session.kubectl("annotate namespace moving linkerd.io/inject-");
   await waitFor("the objects to come", async () => (await namesIn("moving")).length === 2);
   await waitFor("the annotations to go", async () => (await annotations())["retry.linkerd.io/limit"] === undefined);
+});
+
+test("what is written follows the version of the control plane, which its Service tells", async () => {
+  await opened("versions");
+  await session.policy("versions", "p", { targetRefs: SPEC.targetRefs, timeout: { request: "1s" } });
+  await told("versions", "Ready", /^True/);
+  const retried = async (): Promise<boolean> => {
+    const virtual = (await objectsIn("versions")).find(({ kind }) => kind === "VirtualService");
+    return JSON.stringify(virtual?.spec).includes("503");
+  };
+  expect(await retried()).toBe(false);
+  await session.kubectl("create namespace istio-system");
+  const labels = { app: "istiod", "istio.io/rev": "default", "app.kubernetes.io/version": "1.23.4" };
+  const metadata = { name: "istiod", namespace: "istio-system", labels };
+  await session.kubectl("create -f -", {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata,
+    spec: { ports: [{ port: 15012 }] },
+  });
+  await waitFor("what 1.23 retries by itself", retried);
+  await session.kubectl("label service -n istio-system istiod app.kubernetes.io/version=latest --overwrite");
+  await told("versions", "Accepted", /FL326 Service istio-system\/istiod has the version "latest"/);
+  await waitFor("what 1.31 retries by itself", async () => !(await retried()));
+  await session.kubectl("delete service -n istio-system istiod");
+  await told("versions", "Accepted", /with 1 warning:\nFL311/);
 });
 
 test("an object that a person adds later is a conflict that names it, and ends when it goes", async () => {

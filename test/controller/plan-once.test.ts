@@ -14,6 +14,7 @@ function store(mode: string, ...policies: KubernetesObject[]): World {
   return {
     ...world,
     defaults: world.defaults,
+    controlPlanes: () => world.controlPlanes(),
     policiesIn: () => list,
     namespace: (): NamespaceInfo | undefined => info,
   };
@@ -42,6 +43,16 @@ describe("planOnce()", () => {
     expect(planOnce(live, KEY, enforcing)).toBeDefined();
     const auditing: World = { ...enforcing, namespace: (name) => store("audit").namespace(name) };
     expect(planOnce(live, KEY, auditing)).toBeUndefined();
+  });
+
+  test("plans anew when a control plane changes", () => {
+    const live = service();
+    const { defaults, ...rest } = store("enforce", policy({ retry: { maxAttempts: 1, statusCodes: ["5xx"] } }));
+    const world = { ...rest, defaults: { ...defaults, meshVersion: { ...defaults.meshVersion, named: [] } } };
+    expect(planOnce(live, KEY, world)).toBeDefined();
+    const source = "Service linkerd/linkerd-dst";
+    const planes = [{ mesh: "Linkerd", source, revision: "", version: "stable-2.14.10" } as const];
+    expect(planOnce(live, KEY, { ...world, controlPlanes: () => planes })).toBeUndefined();
   });
 
   test("plans anew for another state of the object", () => {

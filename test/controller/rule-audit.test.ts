@@ -71,6 +71,7 @@ class Stage {
   #store(): ConstructorParameters<typeof RuleAudit>[0]["store"] {
     return {
       defaults: this.#world().defaults,
+      controlPlanes: () => [],
       ruleKind: () => undefined,
       rules: () => this.rules,
       exceptionsIn: (name) => this.#world().exceptionsIn(name),

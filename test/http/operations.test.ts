@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { VersionTaken } from "../../src/core/mesh/discovery.ts";
 import { startOperationsServer, type OperationsServer } from "../../src/http/operations.ts";
 import { READINESS_CHECKS, Readiness } from "../../src/http/readiness.ts";
 import { createLog, errorFields, faultFields } from "../../src/observe/log.ts";
@@ -13,6 +14,9 @@ beforeEach(async () => {
   readiness = new Readiness();
   lines = [];
   const stalenessSeconds = (): [string, number][] => [["Service", 1.25]];
+  const meshVersions = (): VersionTaken[] => [
+    { mesh: "Istio", revision: "canary", version: "1.24.3", source: "Service istio-system/istiod-canary" },
+  ];
   server = await startOperationsServer({
     port: 0,
     host: "127.0.0.1",
@@ -20,11 +24,13 @@ beforeEach(async () => {
     metrics: createMetrics({
       knownKinds: [],
       stalenessSeconds,
+      meshVersions,
       certificateNotAfterMs: () => NOW_MS + 90_000,
       nowMs: () => NOW_MS,
       processMetrics: true,
     }),
     stalenessSeconds,
+    meshVersions,
     nowMs: () => NOW_MS,
     log: createLog({ level: "error", destination: { write: (line) => void lines.push(line) } }).log,
   });
@@ -59,6 +65,7 @@ describe("startOperationsServer()", () => {
         "[+]draining ok",
         "[+]certificateValid ok",
         "staleness Service 1.3s",
+        "version Istio canary 1.24.3 from Service istio-system/istiod-canary",
         "readyz check failed",
         "",
       ].join("\n"),
@@ -71,7 +78,7 @@ describe("startOperationsServer()", () => {
     const { status, text } = await get("/readyz?verbose");
     expect(status).toBe(200);
     expect(text).toContain(
-      "started: the checks of the start gate no longer count\nstaleness Service 1.3s\nreadyz check passed\n",
+      "started: the checks of the start gate no longer count\nstaleness Service 1.3s\nversion Istio canary 1.24.3 from Service istio-system/istiod-canary\nreadyz check passed\n",
     );
   });
 
@@ -79,6 +86,9 @@ describe("startOperationsServer()", () => {
     const { status, text, headers } = await get("/metrics");
     expect([status, headers.get("content-type")]).toEqual([200, "text/plain; version=0.0.4; charset=utf-8"]);
     expect(text).toContain('fairlead_world_staleness_seconds{kind="Service"} 1.25');
+    expect(text).toContain(
+      'fairlead_mesh_version_info{mesh="Istio",revision="canary",version="1.24.3",source="Service istio-system/istiod-canary"} 1',
+    );
     expect(text).toContain("fairlead_certificate_seconds_left 90");
     expect(text).toContain("process_resident_memory_bytes ");
   });

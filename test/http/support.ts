@@ -84,6 +84,7 @@ export const NO_WORLD = {} as World;
 export function testMetrics(): Metrics {
   return createMetrics({
     knownKinds: [{ group: "", kind: "Service" }],
+    meshVersions: () => [],
     stalenessSeconds: () => [["Service", 2]],
     certificateNotAfterMs: () => undefined,
     nowMs: () => 0,

@@ -4,6 +4,7 @@ import { compilePolicy, type CompiledPolicy } from "../intent/policy.ts";
 import type { KubernetesObject } from "../kubernetes.ts";
 import { POLICY_TARGETS_CHECKED_MAX } from "../limits.ts";
 import { meshChosenBy, meshOf, meshOfPolicy, noMeshShown } from "../mesh/all.ts";
+import { guessedVersion, meshVersionIn } from "../mesh/discovery.ts";
 import type { MeshCompiler } from "../mesh/mesh.ts";
 import { CORE_GROUP, MODE_LABEL, targetKindOf } from "../names.ts";
 import { type AimedTarget, targetsOf } from "../policy/targets.ts";
@@ -33,6 +34,7 @@ function inTheWorld(policy: CompiledPolicy, before: readonly CompiledPolicy[], w
   const targets = targetsOf(policy, world, POLICY_TARGETS_CHECKED_MAX);
   return [
     ...namespaceFindings(policy, world),
+    ...guessedVersion(mesh.name, world.namespace(policy.namespace), world),
     ...meshFindings(policy, mesh, world),
     ...missingFindings(policy, targets),
     ...targets.flatMap((target) => targetFindings({ target, policy, mesh }, world)),
@@ -77,9 +79,8 @@ function meshFindings(policy: CompiledPolicy, mesh: MeshCompiler, world: World):
       targetKindOf(CORE_GROUP, "Service"),
     ],
   );
-  return [...kinds].flatMap((kind) =>
-    kind ? mesh.compile(policy.intent, kind, world.defaults.meshVersion).findings : [],
-  );
+  const version = meshVersionIn(world.namespace(policy.namespace), world);
+  return [...kinds].flatMap((kind) => (kind ? mesh.compile(policy.intent, kind, version).findings : []));
 }
 
 /** What is aimed at and is not there. */
@@ -110,14 +111,8 @@ interface TargetInput {
 function targetFindings({ target, policy, mesh }: TargetInput, world: World): readonly Finding[] {
   const { key, kind, object, path } = target;
   if (object === undefined) return [];
-  const context = {
-    key,
-    kind,
-    object,
-    namespace: world.namespace(policy.namespace),
-    version: world.defaults.meshVersion,
-    world,
-  };
+  const namespace = world.namespace(policy.namespace);
+  const context = { key, kind, object, namespace, version: meshVersionIn(namespace, world), world };
   const owned = ownedByController(object);
   const found = [...mesh.eligibility(context).findings, ...mesh.shadows(context), ...(owned ? [owned] : [])];
   return found.map((item) => ({ ...item, path, message: `${key.kind} ${key.name}: ${item.message}` }));

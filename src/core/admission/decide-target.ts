@@ -1,6 +1,7 @@
 import { annotationKey, compareFindings, type Finding, finding, sortFindings } from "../finding.ts";
 import { annotationsOf, type KubernetesObject, labelsOf } from "../kubernetes.ts";
 import { meshOf } from "../mesh/all.ts";
+import { meshVersionIn } from "../mesh/discovery.ts";
 import type { MeshCompiler, TargetContext } from "../mesh/mesh.ts";
 import { INJECT_LABEL, INJECT_VALUES, RECORD_ANNOTATION, type TargetKind } from "../names.ts";
 import { besideGenerated } from "../routes/attached.ts";
@@ -36,12 +37,13 @@ export function decideTarget({ request, object, kind }: TargetRequest, world: Wo
 
 /** A written target as the mesh sees it. */
 export function contextOf({ request, object, kind }: TargetRequest, world: World): TargetContext {
+  const namespace = world.namespace(request.namespace);
   return {
     key: { group: kind.group, kind: kind.kind, namespace: request.namespace, name: request.name },
     kind,
     object,
-    namespace: world.namespace(request.namespace),
-    version: world.defaults.meshVersion,
+    namespace,
+    version: meshVersionIn(namespace, world),
     world,
   };
 }

@@ -1,5 +1,6 @@
 import type { TargetAction } from "../action.ts";
 import { annotationsOf, type KubernetesObject, labelsOf, type StringMap } from "../kubernetes.ts";
+import { meshVersionIn } from "../mesh/discovery.ts";
 import type { MeshVersion } from "../mesh/version.ts";
 import { RECORD_ANNOTATION, REVISION_LABEL, targetKindOf } from "../names.ts";
 import type { TargetKey, World } from "../world.ts";
@@ -42,7 +43,7 @@ export function planTarget(live: KubernetesObject, key: TargetKey, world: World)
   if (operations.length === 0) return undefined;
   const value = valueAfter(labelsOf(live), REVISION_LABEL, { operations, map: "labels" }) ?? null;
   return {
-    ...causeOf(live, operations, world.defaults.meshVersion),
+    ...causeOf(live, operations, meshVersionIn(world.namespace(key.namespace), world)),
     first: { kind: "label", target: key, resourceVersion: versionOf(live), value },
     verify: (answer) => {
       const left = outstanding(answer, key, world);
@@ -60,10 +61,11 @@ export function hasTrace(object: KubernetesObject): boolean {
 
 function planRelease(live: KubernetesObject, key: TargetKey, world: World): TargetPlan | undefined {
   if (!hasTrace(live)) return undefined;
-  const operations = release(live, world.defaults.meshVersion);
+  const version = meshVersionIn(world.namespace(key.namespace), world);
+  const operations = release(live, version);
   if (operations.length === 0) return undefined;
   return {
-    ...causeOf(live, operations, world.defaults.meshVersion),
+    ...causeOf(live, operations, version),
     first: { kind: "patch", target: key, resourceVersion: versionOf(live), operations },
     verify: NOTHING_MORE,
   };

@@ -8,6 +8,7 @@ import type { TargetContext } from "../mesh/mesh.ts";
 import { GATEWAY_GROUP, GENERATED_ANNOTATION, SERVICE_KIND, targetKindOf } from "../names.ts";
 import { targetText } from "../policy/targets.ts";
 import { generatedRoutes } from "../routes/generate.ts";
+import { meshVersionIn } from "../mesh/discovery.ts";
 import { effectOn } from "../rules/in-effect.ts";
 import type { Json } from "../rules/shown-settings.ts";
 import type { TargetKey, World } from "../world.ts";
@@ -50,14 +51,8 @@ export function standingsOf(keys: readonly TargetKey[], world: World): ReadonlyM
 function standingOf(key: TargetKey, world: World): Standing | undefined {
   const [object, kind] = [world.target(key), targetKindOf(key.group, key.kind)];
   if (object === undefined || kind === undefined) return undefined;
-  const target = {
-    key,
-    kind,
-    object,
-    namespace: world.namespace(key.namespace),
-    version: world.defaults.meshVersion,
-    world,
-  };
+  const namespace = world.namespace(key.namespace);
+  const target = { key, kind, object, namespace, version: meshVersionIn(namespace, world), world };
   const { effective, mesh } = effectOn(target, object);
   const { wanted, findings } =
     kind === SERVICE_KIND

@@ -7,6 +7,7 @@ import type { CompiledPolicy } from "../intent/policy.ts";
 import type { Precedence } from "../intent/precedence.ts";
 import { type KubernetesObject, labelsOf } from "../kubernetes.ts";
 import { meshOf, meshOfPolicy } from "../mesh/all.ts";
+import { meshVersionIn } from "../mesh/discovery.ts";
 import type { TargetContext } from "../mesh/mesh.ts";
 import { INJECT_LABEL } from "../names.ts";
 import type { TargetKey, World } from "../world.ts";
@@ -101,7 +102,7 @@ function stateInStep({ input, target, precedence, has }: InStep): Pick<TargetFac
   if (!Object.values(precedence.winners).includes(policy)) return { state: "elsewhere" };
   if (labelsOf(object)[INJECT_LABEL] === "disabled") return { state: "disabled" };
   const namespace = world.namespace(policy.namespace);
-  const context: TargetContext = { key, kind, object, namespace, version: world.defaults.meshVersion, world };
+  const context: TargetContext = { key, kind, object, namespace, version: meshVersionIn(namespace, world), world };
   const namespaceMesh = meshOf(namespace, world.defaults);
   const mesh = meshOfPolicy(policy.spec, namespaceMesh);
   const { eligible, findings } = mesh.eligibility(context);

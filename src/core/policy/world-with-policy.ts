@@ -30,6 +30,7 @@ export function changedWorld(world: World, changes: Partial<World>): World {
     defaults: world.defaults,
     namespace: (name) => world.namespace(name),
     policiesIn: (namespace) => world.policiesIn(namespace),
+    controlPlanes: () => world.controlPlanes(),
     target: (key) => world.target(key),
     targetsIn: (namespace) => world.targetsIn(namespace),
     serviceProfilesFor: (service, namespace) => world.serviceProfilesFor(service, namespace),

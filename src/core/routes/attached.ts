@@ -3,6 +3,7 @@ import type { CompiledPolicy } from "../intent/policy.ts";
 import { resolvePrecedence } from "../intent/precedence.ts";
 import { groupOf } from "../kubernetes.ts";
 import { meshOf, meshOfPolicy } from "../mesh/all.ts";
+import { meshVersionIn } from "../mesh/discovery.ts";
 import type { TargetContext } from "../mesh/mesh.ts";
 import { SERVICE_KIND } from "../names.ts";
 import type { TargetKey, World } from "../world.ts";
@@ -28,14 +29,9 @@ export function besideGenerated({ object, key, namespace, world }: TargetContext
 
 /** A Service as the mesh sees it; one that does not exist has no ports. */
 export function contextOf(key: TargetKey, world: World): TargetContext {
-  return {
-    key,
-    kind: SERVICE_KIND,
-    object: world.target(key) ?? {},
-    namespace: world.namespace(key.namespace),
-    version: world.defaults.meshVersion,
-    world,
-  };
+  const namespace = world.namespace(key.namespace);
+  const object = world.target(key) ?? {};
+  return { key, kind: SERVICE_KIND, object, namespace, version: meshVersionIn(namespace, world), world };
 }
 
 function takenBack({ name }: CompiledPolicy, service: string): Finding {

@@ -2,6 +2,7 @@ import { contextOf } from "../admission/decide-target.ts";
 import type { AdmissionRequest } from "../admission/review.ts";
 import { groupOf, type KubernetesObject } from "../kubernetes.ts";
 import { meshOf } from "../mesh/all.ts";
+import { meshVersionIn } from "../mesh/discovery.ts";
 import { targetKindOf } from "../names.ts";
 import type { World } from "../world.ts";
 import { type Budget, lazyRecord } from "./cel/cel.ts";
@@ -80,8 +81,8 @@ function once<T>(compute: () => T): () => T {
 function effectOf({ request, object, oldObject, world }: Subject): Effect {
   const kind = targetKindOf(request.kind.group, request.kind.kind);
   if (kind !== undefined) return effectOn(contextOf({ request, object, kind }, world), oldObject);
-  const mesh = meshOf(world.namespace(request.namespace), world.defaults);
-  return noEffect(meshShown(mesh, world.defaults.meshVersion, false));
+  const namespace = world.namespace(request.namespace);
+  return noEffect(meshShown(meshOf(namespace, world.defaults), meshVersionIn(namespace, world), false));
 }
 
 /** Each is evaluated when it is first read; its error, worded as the API server does, is that of whoever reads it. */
