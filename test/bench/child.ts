@@ -4,6 +4,8 @@ import { openSync, readFileSync } from "node:fs";
 import type { Question, Usage } from "./probe.ts";
 
 export interface ChildOptions {
+  /** Becomes Node with these arguments; Node itself unless told. */
+  readonly program?: string;
   readonly args: readonly string[];
   /** Where standard output and error go. */
   readonly logPath: string;
@@ -18,11 +20,11 @@ export class Child {
   readonly #logPath: string;
   #failure: Error | undefined;
 
-  constructor({ args, logPath, env = {} }: ChildOptions) {
+  constructor({ program = process.execPath, args, logPath, env = {} }: ChildOptions) {
     const log = openSync(logPath, "a");
     this.#logPath = logPath;
     // Nothing of this shell's Kubernetes or Node settings may reach the server that is measured.
-    this.#process = spawn(process.execPath, args, {
+    this.#process = spawn(program, args, {
       env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...env },
       stdio: ["ignore", log, log, "ipc"],
     });

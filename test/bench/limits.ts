@@ -39,10 +39,12 @@ export const CONCURRENCIES = [1, 32] as const;
 /** As many writes at once as Fairlead's writer has (src/k8s/apply.ts). */
 export const PATCH_CONCURRENCY = 8;
 
-/** What can be measured alone. The first four share one cluster with one process of Fairlead, the others one with two. */
+/** What can be measured alone. The first four share one cluster with one process of Fairlead, the next one with two. */
 export const REVIEW_PARTS = ["reviews", "creates", "churn", "rules"] as const;
 export const CONTROLLER_PARTS = ["propagation", "scale", "settled"] as const;
-export const PARTS = [...REVIEW_PARTS, ...CONTROLLER_PARTS] as const;
+/** These have a cluster with a real istiod and a real proxy, in a network namespace. */
+export const MESH_PARTS = ["proxy", "mesh"] as const;
+export const PARTS = [...REVIEW_PARTS, ...CONTROLLER_PARTS, ...MESH_PARTS] as const;
 export type Part = (typeof PARTS)[number];
 
 /** How long and how often each thing is measured. */
@@ -59,10 +61,14 @@ export interface Plan {
   /** Services of the one large namespace, and of those that did not opt in. */
   readonly scaleServices: number;
   readonly settledMs: number;
+  /** Changes of a policy, and as many of an object of the mesh, until a proxy does as they say. */
+  readonly proxyChanges: number;
+  /** Services with a policy each. */
+  readonly meshServices: number;
 }
 
 /**
- * Minutes, not seconds (reference/admission-webhooks.md, Lessons b), yet under eight with the start of two clusters.
+ * Minutes, not seconds (reference/admission-webhooks.md, Lessons b), about fifteen with the start of three clusters.
  * Many short windows rather than a few long ones: both servers then meet the same moods of a shared machine.
  */
 export const FULL_PLAN: Plan = {
@@ -75,6 +81,8 @@ export const FULL_PLAN: Plan = {
   propagationRounds: 7,
   scaleServices: 10_000,
   settledMs: 60_000,
+  proxyChanges: 50,
+  meshServices: 1_000,
 };
 export const QUICK_PLAN: Plan = {
   handlerRounds: 3,
@@ -86,4 +94,6 @@ export const QUICK_PLAN: Plan = {
   propagationRounds: 3,
   scaleServices: 2_000,
   settledMs: 15_000,
+  proxyChanges: 10,
+  meshServices: 200,
 };

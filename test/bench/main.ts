@@ -12,6 +12,7 @@ import { checkSameWork, loadOf, measureHandlers } from "./handler.ts";
 import {
   CONTROLLER_PARTS,
   FULL_PLAN,
+  MESH_PARTS,
   type Part,
   PARTS,
   type Plan,
@@ -20,6 +21,7 @@ import {
   SERVICES,
 } from "./limits.ts";
 import { measureMemory } from "./memory.ts";
+import { measureMesh } from "./mesh.ts";
 import { measurePropagation } from "./propagation.ts";
 import { goals, renderReport, type Results, type ReviewResults } from "./report.ts";
 import type { ControllerResults } from "./report-controller.ts";
@@ -33,7 +35,7 @@ import { registerLikeFairlead } from "./webhooks.ts";
 import { adminClient, createNamespace, createWorld, SHOP } from "./world.ts";
 
 const USAGE = `npm run bench -- [--quick] [--only PART]... [--output FILE] [--profile DIRECTORY]
-  --quick              about two minutes, with wider spreads; the report says so
+  --quick              about four minutes, with wider spreads; the report says so
   --only PART          ${PARTS.join(", ")}; the report is not written to its place
   --output FILE        where the report goes instead of docs/performance.md
   --profile DIRECTORY  also writes a CPU profile of each server, which makes all slower; the report is not written to its place`;
@@ -77,10 +79,13 @@ async function bench(plan: Plan, flags: Flags): Promise<void> {
     };
     const reviews = await withCleanup(setup, REVIEW_PARTS, measureReviews);
     const controller = await withCleanup(setup, CONTROLLER_PARTS, measureController);
+    const meshParts = MESH_PARTS.filter((part) => setup.parts.has(part));
+    if (meshParts.length > 0) say("measuring with istiod and a proxy");
+    const mesh = meshParts.length > 0 ? { meshReport: await measureMesh(setup, meshParts) } : {};
     const durationMs = performance.now() - startMs;
     const shown = [...(quick ? ["--quick"] : []), ...only.map((part) => `--only ${part}`)];
     const run = { flags: shown, durationMs, loadBefore, date: new Date() };
-    const results: Results = { ...reviews, ...controller, plan, ...run };
+    const results: Results = { ...reviews, ...controller, ...mesh, plan, ...run };
     const output = flags.output ?? (isWhole && profile === undefined ? REPORT : undefined);
     if (output !== undefined) await writeFile(output, renderReport(results));
     process.stdout.write(`${renderReport(results)}\n`);

@@ -6,12 +6,15 @@ import { GOALS, type Plan, POLICIES, SERVICES } from "./limits.ts";
 import type { MemoryResult } from "./memory.ts";
 import { rulesGoals, rulesSection } from "./report-rules.ts";
 import type { RulesResult } from "./rules.ts";
+import { type MeshReport, meshSections } from "./report-mesh.ts";
 import { controllerGoals, type ControllerResults, controllerSections } from "./report-controller.ts";
 import { type Goal, table, withSpread } from "./report-table.ts";
 import type { Spread } from "./statistics.ts";
 
 /** Of each part that was measured. */
 export interface Results extends ReviewResults, ControllerResults {
+  /** Where a part of it was asked for. */
+  readonly meshReport?: MeshReport;
   readonly plan: Plan;
   /** Flags that make it less than the whole. */
   readonly flags: readonly string[];
@@ -95,6 +98,7 @@ export function renderReport(results: Results): string {
     ...(memory ? [memorySection(memory, plan)] : []),
     ...(results.rules ? [rulesSection(results.rules, plan)] : []),
     ...controllerSections(results),
+    ...meshSections(results.meshReport ?? {}),
   ];
   return `${sections.join("\n\n")}\n`;
 }

@@ -83,7 +83,7 @@ async function createStrangers(stage: RolesStage, order: ServicesOrder): Promise
 }
 
 /** After a full collection, once both have taken in what was written. */
-async function memoryOf({ controller, admission }: RolesStage): Promise<Memory> {
+export async function memoryOf({ controller, admission }: Pick<RolesStage, keyof Both>): Promise<Memory> {
   const of = async (child: Child): Promise<Usage> => {
     await whenQuiet(child);
     return child.ask("heap");

@@ -16,7 +16,7 @@ const NAMED_PER_POLICY = 10;
 const WRITERS = 16;
 
 export const SERVICES_REF = { group: "", version: "v1", resource: "services" } as const;
-const POLICIES_REF = { group: "fairlead.dev", version: "v1alpha1", resource: "resiliencepolicies" } as const;
+export const POLICIES_REF = { group: "fairlead.dev", version: "v1alpha1", resource: "resiliencepolicies" } as const;
 
 /** An administrator's client; the same one measures the creates. */
 export function adminClient(controlPlane: ControlPlane): KubernetesClient {

@@ -20,6 +20,14 @@ export interface Member {
   readonly bind: string;
 }
 
+export interface MeshOptions {
+  /** CRDs beside Istio's and the Gateway API's. */
+  readonly crdPaths?: readonly string[];
+  readonly apiServerArgs?: readonly string[];
+  /** See {@link Istiod}; short unless told. */
+  readonly debounce?: string;
+}
+
 interface Parts {
   readonly tools: MeshTools;
   readonly workspace: Workspace;
@@ -44,8 +52,7 @@ export class Mesh {
     this.#parts = parts;
   }
 
-  /** CRDs beside Istio's and the Gateway API's can be added. */
-  static async start(tools: MeshTools, crdPaths: readonly string[] = []): Promise<Mesh> {
+  static async start(tools: MeshTools, options: MeshOptions = {}): Promise<Mesh> {
     requireNamespace();
     const [workspace, authority] = await Promise.all([
       Workspace.create("fairlead-mesh-"),
@@ -53,7 +60,7 @@ export class Mesh {
     ]);
     const mesh = new Mesh({ tools, workspace, authority });
     try {
-      await mesh.#start(crdPaths);
+      await mesh.#start(options);
       return mesh;
     } catch (error) {
       await mesh.stop();
@@ -122,9 +129,13 @@ export class Mesh {
     await this.#parts.workspace.remove();
   }
 
-  async #start(crdPaths: readonly string[]): Promise<void> {
+  async #start({ crdPaths = [], apiServerArgs = [], debounce }: MeshOptions): Promise<void> {
     const { tools, workspace, authority } = this.#parts;
-    const cluster = await startControlPlane({ controllerManager: false, crdPaths: [...tools.crdPaths, ...crdPaths] });
+    const cluster = await startControlPlane({
+      controllerManager: false,
+      crdPaths: [...tools.crdPaths, ...crdPaths],
+      extraApiServerArgs: apiServerArgs,
+    });
     this.#cluster = cluster;
     this.onStop(() => cluster.stop());
     const client = new KubernetesClient(await loadCluster({ kubeconfig: cluster.kubeconfigPath }));
@@ -137,7 +148,8 @@ export class Mesh {
     this.#secrets = secrets;
     this.onStop(() => secrets.stop());
     const { kubeconfigPath } = cluster;
-    const istiod = await Istiod.start({ binary: tools.istiod, kubeconfigPath, workspace, authority });
+    const common = { binary: tools.istiod, kubeconfigPath, workspace, authority };
+    const istiod = await Istiod.start({ ...common, ...(debounce !== undefined && { debounce }) });
     this.#istiod = istiod;
     this.onStop(() => istiod.stop());
     await applyObject(client, validatingWebhook(istiod.webhookUrl, authority.certPem));

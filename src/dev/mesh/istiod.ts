@@ -11,12 +11,11 @@ export const ISTIO_NAMESPACE = "istio-system";
 export const TRUST_DOMAIN = "cluster.local";
 
 /** Short, since a test waits for it again and again; istiod's own 100 ms spare the CPU of large clusters. */
-const DEBOUNCE = "20ms";
+const SHORT_DEBOUNCE = "20ms";
 
 const ENVIRONMENT = {
   POD_NAME: "istiod",
   POD_NAMESPACE: ISTIO_NAMESPACE,
-  PILOT_DEBOUNCE_AFTER: DEBOUNCE,
   // Filters of Istio's own build of Envoy; the Envoy of the project Envoy would refuse every listener with them.
   PILOT_ENABLE_METADATA_EXCHANGE: "false",
   PILOT_ENABLE_ALPN_FILTER: "false",
@@ -33,6 +32,8 @@ export interface IstiodOptions {
   readonly workspace: Workspace;
   /** Signs the certificate of istiod's validation webhook. */
   readonly authority: Certificate;
+  /** How long istiod waits for more changes before it tells proxies of one, such as `100ms`; short unless told. */
+  readonly debounce?: string;
 }
 
 interface Ports {
@@ -60,7 +61,7 @@ export class Istiod {
   }
 
   static async start(options: IstiodOptions): Promise<Istiod> {
-    const { workspace, authority } = options;
+    const { workspace, authority, debounce = SHORT_DEBOUNCE } = options;
     const serving = await issueServing(authority, "istiod");
     workspace.write("istiod.crt", serving.certPem);
     workspace.write("istiod.key", serving.keyPem);
@@ -70,7 +71,7 @@ export class Istiod {
     const child = await launch({
       name: "istiod",
       logPath: workspace.file("istiod.log"),
-      env: { ...ENVIRONMENT, PATH: process.env["PATH"], HOME: workspace.path },
+      env: { ...ENVIRONMENT, PILOT_DEBOUNCE_AFTER: debounce, PATH: process.env["PATH"], HOME: workspace.path },
       command: async () => {
         ports = {
           xds: await freePort(),
