@@ -81,10 +81,10 @@ function planService(
     .sort((a, b) => a.kind.rank - b.kind.rank)
     .flatMap((it) => applyAction(it, ours));
   const unwanted = ours.filter((object) => !wanted.some((it) => isSame(object, it.object)));
-  // Where the Service changes its mesh, what carries its settings there has to be in force first.
+  // Where the Service changes its mesh, what carries its settings there has to be in force first. Nearly none does.
   const key = { ...SERVICE_KIND, namespace: policy.metadata?.namespace ?? "default", name: service };
   const target = world.target(key);
-  const isMoving = wanted.length === 0 && meshes.length > 0 && compiled !== undefined;
+  const isMoving = unwanted.length > 0 && wanted.length === 0 && meshes.length > 0 && compiled !== undefined;
   const waits = isMoving && target !== undefined && planTarget(target, key, world) !== undefined;
   return {
     actions: [...applies, ...(waits ? [] : unwanted.sort(byRankDown).flatMap(deleteAction))],
