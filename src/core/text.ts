@@ -36,9 +36,23 @@ export function showMs(ms: number): string {
 /** In bytes. */
 export function utf8Length(text: string): number {
   let bytes = 0;
-  for (const character of text) {
-    const point = character.codePointAt(0) ?? 0;
-    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (isHalf(unit, HIGH_HALF) && isHalf(text.charCodeAt(at + 1), LOW_HALF)) {
+      bytes += 4;
+      at++;
+    } else {
+      bytes += unit < 0x80 ? 1 : unit < 0x800 ? 2 : 3;
+    }
   }
   return bytes;
+}
+
+/** The six bits that tell the halves of a surrogate pair. */
+const HALF_MASK = 0xfc00;
+const HIGH_HALF = 0xd800;
+const LOW_HALF = 0xdc00;
+
+function isHalf(unit: number, half: number): boolean {
+  return (unit & HALF_MASK) === half;
 }

@@ -234,6 +234,7 @@ describe("exceedsAnnotationLimit()", () => {
     ["three bytes a letter", "€".repeat(LIMIT_BYTES / 3), {}, false],
     ["four bytes a letter", "😀".repeat(LIMIT_BYTES / 4), {}, true],
     ["what is removed does not count", "x".repeat(LIMIT_BYTES), { a: undefined }, false],
+    ["nor does its key", "x".repeat(LIMIT_BYTES - 1), { bb: undefined }, false],
     ["what is added counts with its key", "x".repeat(LIMIT_BYTES - 3), { bb: "1" }, true],
   ];
 
