@@ -1,11 +1,22 @@
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 import { namespacePool } from "./test/dataplane/namespace-pool.ts";
 
 /** The first run on a machine builds the control plane's binaries (about seven minutes on two cores). */
 const BUILD_TIMEOUT_MS = 40 * 60_000;
 
+/**
+ * What the processes have that tests start. With Node's compile cache the CLI takes 0.27 s of CPU to start and not 0.65;
+ * a garbage collector of Go that waits until memory has grown fivefold takes a fifth off what kube-apiserver needs.
+ */
+const PROCESS_ENVIRONMENT = {
+  NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules", ".cache", "node"),
+  GOGC: "400",
+};
+
 export default defineConfig({
   test: {
+    env: PROCESS_ENVIRONMENT,
     reporters: ["default", "./test/closing-line.ts"],
     coverage: {
       provider: "v8",

@@ -109,8 +109,14 @@ test("a policy that selects 300 Services: each is written once", async () => {
     "fleet",
     names.map((name) => service("fleet", name, { labels: { app: "web" } })),
   );
+  // Where a review takes longer than the 3 s of the registration, the write goes through without us, and a second follows.
+  const patience = [{ op: "replace", path: "/webhooks/0/timeoutSeconds", value: 30 }];
+  const configuration = ["mutatingwebhookconfiguration", "fairlead"];
+  await session.kubectl(["patch", ...configuration, "--type=json", "--patch", JSON.stringify(patience)]);
   proxied.misbehave(() => undefined);
   await create("fleet", [policy("fleet", "p", spec(SELECTS))]);
+  const applied = async (): Promise<boolean> => (await policies.read("fleet")).status?.appliedCount === names.length;
+  await waitFor("all of them", applied, { timeoutMs: 100_000 });
   const status = await policies.expect("fleet/p", {
     Ready: "True AllTargetsUpdated: 300 of 300 targets have revision REVISION",
     TargetServiceNotFound: "False TargetsFound: The policy names no target, it selects them by label",

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Agent, createServer, request as httpsRequest, type Server } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
-import { type Certificate, createCertificates } from "../../src/dev/control-plane/certificates.ts";
+import { type Certificate, createAuthority, issueServing } from "../../src/dev/control-plane/certificates.ts";
 import type { Cluster } from "../../src/k8s/config.ts";
 
 /**
@@ -41,6 +41,20 @@ interface Upstream {
   readonly client: Certificate;
 }
 
+/** What a proxy shows to its clients, and the CA by which they know it. */
+interface Identity {
+  readonly serving: Certificate;
+  readonly caPem: string;
+}
+
+/** Of all proxies of a process: to make keys takes longer than most tests. */
+let shared: Promise<Identity> | undefined;
+
+async function identity(): Promise<Identity> {
+  const ca = await createAuthority("fault-proxy");
+  return { serving: await issueServing(ca), caPem: ca.certPem };
+}
+
 /** A TLS proxy in front of a kube-apiserver that misbehaves on demand. */
 export class FaultProxy {
   fault: Fault = "pass";
@@ -59,14 +73,13 @@ export class FaultProxy {
   readonly #muted = new WeakSet<ServerResponse>();
 
   static async start(upstream: Upstream): Promise<FaultProxy> {
-    const { serving, ca } = await createCertificates();
-    const proxy = new FaultProxy(upstream, { serving, caPem: ca.certPem });
+    const proxy = new FaultProxy(upstream, await (shared ??= identity()));
     proxy.#server.listen(0, "127.0.0.1");
     await once(proxy.#server, "listening");
     return proxy;
   }
 
-  private constructor(upstream: Upstream, own: { serving: Certificate; caPem: string }) {
+  private constructor(upstream: Upstream, own: Identity) {
     this.#upstream = upstream;
     this.#caPem = own.caPem;
     this.#agent = new Agent({ ca: upstream.caPem, cert: upstream.client.certPem, key: upstream.client.keyPem });

@@ -4,23 +4,53 @@ import { waitFor } from "../../src/dev/control-plane/wait.ts";
 import { ApiError } from "../../src/k8s/api-error.ts";
 import { KubernetesClient } from "../../src/k8s/client.ts";
 import { LeaseClient, microTime } from "../../src/k8s/lease.ts";
-import { LeaseElection } from "../../src/k8s/lease-election.ts";
+import { LeaseElection, type MonotonicClock } from "../../src/k8s/lease-election.ts";
 import type { LeaseTiming } from "../../src/k8s/lease-step.ts";
 import type { Logger } from "../../src/k8s/ports.ts";
 import { FaultProxy } from "./fault-proxy.ts";
 import { kubectl } from "./support.ts";
 
 const SILENT: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-/** For tests that wait for a lease to expire. */
-const SHORT: LeaseTiming = { leaseDurationMs: 2_500, renewDeadlineMs: 1_500, retryPeriodMs: 200 };
-/** For tests in which none may expire, however slow the machine is: longer than any of them waits. */
-const LONG: LeaseTiming = { leaseDurationMs: 300_000, renewDeadlineMs: 200_000, retryPeriodMs: 200 };
+/** None expires by itself, however slow the machine is: longer than any test waits. {@link LeapingClock} makes one expire. */
+const TIMING: LeaseTiming = { leaseDurationMs: 300_000, renewDeadlineMs: 200_000, retryPeriodMs: 200 };
 const REQUEST = { timeoutMs: 5_000 };
+
+/** The time of the machine, and what the test lets pass at once; every timer that comes due then rings. */
+class LeapingClock implements MonotonicClock {
+  #leaptMs = 0;
+  readonly #timers = new Set<{ readonly atMs: number; readonly ring: () => void }>();
+
+  elapsedMs(): number {
+    return performance.now() + this.#leaptMs;
+  }
+
+  after(delayMs: number, callback: () => void): () => void {
+    const ring = (): void => {
+      cancel();
+      callback();
+    };
+    const timer = { atMs: this.elapsedMs() + delayMs, ring };
+    const timeout = setTimeout(ring, delayMs);
+    const cancel = (): void => {
+      clearTimeout(timeout);
+      this.#timers.delete(timer);
+    };
+    this.#timers.add(timer);
+    return cancel;
+  }
+
+  leap(ms: number): void {
+    this.#leaptMs += ms;
+    const due = [...this.#timers].filter(({ atMs }) => atMs <= this.elapsedMs());
+    for (const { ring } of due) ring();
+  }
+}
 
 let controlPlane: ControlPlane;
 let proxies: FaultProxy[] = [];
 let clients: KubernetesClient[] = [];
 let elections: LeaseElection[] = [];
+let clock = new LeapingClock();
 let leaseName = "";
 let sequence = 0;
 
@@ -32,6 +62,7 @@ afterAll(async () => {
 });
 beforeEach(() => {
   leaseName = `lease-${(sequence += 1)}`;
+  clock = new LeapingClock();
 });
 afterEach(async () => {
   for (const proxy of proxies) proxy.fault = "pass";
@@ -62,9 +93,9 @@ interface Candidate {
   readonly heard: boolean[];
 }
 
-async function candidate(identity: string, timing: LeaseTiming): Promise<Candidate> {
+async function candidate(identity: string): Promise<Candidate> {
   const { proxy, lease } = await leaseClient();
-  const election = new LeaseElection({ lease, identity, timing, log: SILENT });
+  const election = new LeaseElection({ lease, identity, timing: TIMING, log: SILENT, clock });
   const heard: boolean[] = [];
   election.onChange((leading) => heard.push(leading));
   elections.push(election);
@@ -73,12 +104,20 @@ async function candidate(identity: string, timing: LeaseTiming): Promise<Candida
 }
 
 /** Two candidates of which the first leads. */
-async function pair(timing: LeaseTiming): Promise<{ first: Candidate; second: Candidate }> {
-  const first = await candidate("first", timing);
+async function pair(): Promise<{ first: Candidate; second: Candidate }> {
+  const first = await candidate("first");
   await waitFor("the first to lead", () => first.election.isLeader);
-  const second = await candidate("second", timing);
+  const second = await candidate("second");
   await waitFor("the second to look", () => second.proxy.seen.others > 0);
   return { first, second };
+}
+
+/** Waits until a candidate has seen the Lease as it is when this is called. */
+async function looked({ proxy }: Candidate): Promise<void> {
+  const looks = (): number => proxy.seen.others - proxy.seen.faults;
+  const before = looks();
+  // One request may have been under way. One follows the other, so the next but one is sent when it has ended.
+  await waitSafely("a candidate to look", () => looks() > before + 2);
 }
 
 /** The Lease as kubectl shows it. */
@@ -145,7 +184,7 @@ describe("LeaseClient", () => {
 
 describe("LeaseElection against the API server: leader election consistency", () => {
   test("one of two leads, and stop() hands over at once", async () => {
-    const { first, second } = await pair(LONG);
+    const { first, second } = await pair();
     const before = await stored();
     expect(before.spec).toMatchObject({ holderIdentity: "first", leaseDurationSeconds: 300, leaseTransitions: 0 });
     await waitSafely("a renewal", async () => (await stored()).spec["renewTime"] !== before.spec["renewTime"]);
@@ -158,7 +197,7 @@ describe("LeaseElection against the API server: leader election consistency", ()
   });
 
   test("a leader whose Lease was given to another leads no more, and one of ours does when that one never renews", async () => {
-    const { first, second } = await pair(LONG);
+    const { first, second } = await pair();
     await patch({ holderIdentity: "thief", leaseDurationSeconds: 1 });
     await waitFor("the first to notice", () => first.heard.length === 2);
     expect(first.heard).toEqual([true, false]);
@@ -167,7 +206,7 @@ describe("LeaseElection against the API server: leader election consistency", ()
   });
 
   test("a deleted Lease is made again by its leader, without a change of leadership", async () => {
-    const { first, second } = await pair(LONG);
+    const { first, second } = await pair();
     const { uid } = (await stored()).metadata;
     await kubectl(controlPlane, ["delete", "lease", leaseName]);
     const holder = async (): Promise<string> =>
@@ -180,24 +219,34 @@ describe("LeaseElection against the API server: leader election consistency", ()
   test.each(["hang", "refuse"] as const)(
     "a leader that is cut off (%s) is followed by the other one",
     async (fault) => {
-      const { first, second } = await pair(SHORT);
+      const { first, second } = await pair();
       first.proxy.fault = fault;
-      await waitSafely("the second to lead", () => second.election.isLeader);
+      await waitSafely("a renewal that fails", () => first.proxy.seen.faults > 0);
+      await looked(second);
+      clock.leap(TIMING.renewDeadlineMs - 60_000);
+      expect([first.election.isLeader, second.election.isLeader]).toEqual([true, false]);
+      clock.leap(60_000);
       expect({ isLeader: first.election.isLeader, heard: first.heard }).toEqual({
         isLeader: false,
         heard: [true, false],
       });
+      await looked(second);
+      expect(second.election.isLeader).toBe(false);
+      clock.leap(TIMING.leaseDurationMs - TIMING.renewDeadlineMs);
+      await waitSafely("the second to lead", () => second.election.isLeader);
       first.proxy.fault = "pass";
-      const looks = first.proxy.seen.others - first.proxy.seen.faults;
-      await waitSafely("the first to look", () => first.proxy.seen.others - first.proxy.seen.faults > looks + 2);
+      first.proxy.cut();
+      await looked(first);
       expect({ first: first.heard, second: second.heard }).toEqual({ first: [true, false], second: [true] });
     },
   );
 
   test("nobody leads when the API server is gone for longer than the deadline, and one when it is back", async () => {
-    const { first, second } = await pair(SHORT);
+    const { first, second } = await pair();
     await controlPlane.killApiServer(0);
-    await waitSafely("the loss", () => first.heard.length === 2);
+    clock.leap(TIMING.renewDeadlineMs);
+    expect(first.heard).toEqual([true, false]);
+    clock.leap(TIMING.leaseDurationMs);
     expect([first.election.isLeader, second.election.isLeader]).toEqual([false, false]);
     await controlPlane.startApiServer(0);
     await waitSafely("a leader", () => first.election.isLeader !== second.election.isLeader);

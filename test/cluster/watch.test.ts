@@ -5,9 +5,10 @@ import { installCrds, linkerdCrdPaths } from "../../src/dev/control-plane/crds.t
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
 import { KubernetesClient, type ResourceRef, resourcePath } from "../../src/k8s/client.ts";
 import { type Cluster, loadCluster } from "../../src/k8s/config.ts";
-import type { Logger } from "../../src/k8s/ports.ts";
+import type { Clock, Logger } from "../../src/k8s/ports.ts";
 import { ResourceWatch } from "../../src/k8s/watch.ts";
 import type { WatchTuning } from "../../src/k8s/watch-options.ts";
+import { FakeClock } from "../controller/fake-clock.ts";
 import { type Fault, FaultProxy } from "./fault-proxy.ts";
 
 const SILENT: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -57,12 +58,15 @@ class Cached {
   /** Throws once when it is set. */
   fail = false;
 
-  constructor(options: { cluster?: Cluster; resource?: ResourceRef; tuning?: Partial<WatchTuning> } = {}) {
+  constructor(
+    options: { cluster?: Cluster; resource?: ResourceRef; tuning?: Partial<WatchTuning>; clock?: Clock } = {},
+  ) {
     this.#client = new KubernetesClient(options.cluster ?? proxy.cluster);
     this.watch = new ResourceWatch({
       client: this.#client,
       resource: options.resource ?? CONFIG_MAPS,
       tuning: { ...QUICK, ...options.tuning },
+      clock: options.clock,
       log: SILENT,
       handler: {
         set: (object) => {
@@ -200,28 +204,34 @@ describe("a fault on the way", () => {
 
   test("a throttling API server is not asked before its Retry-After", async () => {
     proxy.fault = "throttle";
-    const begun = performance.now();
-    const cached = new Cached();
-    await waitFor("a 429", async () => proxy.seen.faults === 1);
+    const clock = new FakeClock();
+    const cached = new Cached({ clock });
+    await waitFor("the pause after a 429", async () => clock.pending.length === 1);
     proxy.fault = "pass";
+    clock.advance(999);
+    expect(clock.pending).toEqual([1]);
+    clock.advance(1);
     await cached.converged();
-    expect(performance.now() - begun).toBeGreaterThan(1_000);
-    expect(proxy.seen.faults).toBe(1);
+    expect(proxy.seen).toMatchObject({ faults: 1, lists: 2 });
   });
 });
 
 describe("a half-open connection", () => {
   test("is cut after the time without a word, staleness shows it, and the watch resumes without a list", async () => {
-    const cached = new Cached({ tuning: { inactivityMs: 1_500 } });
+    const clock = new FakeClock();
+    const cached = new Cached({ clock, tuning: { inactivityMs: 1_500 } });
+    await churn();
+    // What comes through the watch shows that it is open.
     await cached.converged();
-    await waitFor("an open watch", async () => cached.watch.counters.watches > 0 && proxy.openStreams > 0);
     const { watches } = cached.watch.counters;
     proxy.mute();
     await churn();
-    await waitFor("staleness", async () => cached.watch.stalenessMs > 1_000);
+    clock.advance(1_499);
+    expect({ stalenessMs: cached.watch.stalenessMs, watches }).toEqual({ stalenessMs: 1_499, watches: 1 });
+    clock.advance(1);
     await waitFor("another watch", async () => cached.watch.counters.watches > watches);
     await cached.converged();
-    expect(cached.watch.stalenessMs).toBeLessThan(1_500);
+    expect(cached.watch.stalenessMs).toBe(0);
     expect(cached.watch.counters.lists).toBe(1);
   });
 
