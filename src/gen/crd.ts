@@ -10,9 +10,11 @@ import { toYaml } from "./yaml.ts";
 
 interface PrintColumn {
   readonly name: string;
-  readonly type: "string" | "date";
+  readonly type: "string" | "integer" | "date";
   readonly jsonPath: string;
   readonly description?: string;
+  /** 1: with `kubectl get -o wide` only. */
+  readonly priority?: number;
 }
 
 /** A kind of ours, as its CRD needs it. */
@@ -29,6 +31,12 @@ export interface CustomKind {
 }
 
 const AGE: PrintColumn = { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" };
+
+/** Why it is ready, or what is missing and what to do: for `-o wide`. */
+const WHY_READY: readonly PrintColumn[] = [
+  wide(column("Reason", condition("Ready", "reason"), "Why it is ready or not, in one word.")),
+  wide(column("Message", condition("Ready", "message"), "The same with the objects and what to do.")),
+];
 
 /** Every kind of ours, in the order of their names. */
 export const CUSTOM_KINDS: readonly CustomKind[] = [
@@ -48,6 +56,7 @@ export const CUSTOM_KINDS: readonly CustomKind[] = [
       column("Accepted", condition("Accepted"), "Whether the rule compiles."),
       column("Ready", condition("Ready"), "Whether the API server asks about the writes that match."),
       AGE,
+      ...WHY_READY,
     ],
   },
   {
@@ -66,6 +75,12 @@ export const CUSTOM_KINDS: readonly CustomKind[] = [
       column("Ready", condition("Ready"), "Whether every target has the current revision."),
       column("Revision", ".status.currentRevision", "The revision in force."),
       AGE,
+      wide({
+        ...column("Applied", ".status.appliedCount", "How many targets have the new revision."),
+        type: "integer",
+      }),
+      wide(column("Update", ".status.updateRevision", "The revision that targets are moving to.")),
+      ...WHY_READY,
     ],
   },
   {
@@ -90,8 +105,13 @@ function column(name: string, jsonPath: string, description: string): PrintColum
   return { name, type: "string", jsonPath, description };
 }
 
-function condition(type: string): string {
-  return `.status.conditions[?(@.type=="${type}")].status`;
+/** Shown with `-o wide` only. */
+function wide(shown: PrintColumn): PrintColumn {
+  return { ...shown, priority: 1 };
+}
+
+function condition(type: string, field = "status"): string {
+  return `.status.conditions[?(@.type=="${type}")].${field}`;
 }
 
 function crd(custom: CustomKind, annotations?: Readonly<Record<string, string>>): object {

@@ -35,7 +35,7 @@ export interface EffectJudgement {
  * Bounded, by the number of objects and by the budget of the request, and it says so where it ends.
  */
 export function judgeEffect(subject: Subject, { rulesOf, spent }: EffectOptions): EffectJudgement {
-  const kinds = affectedKinds(subject.request).filter((kind) => rulesOf(kind).some(readsEffect));
+  const kinds = affectedKinds(subject.request).filter((kind) => readersIn(rulesOf(kind)).length > 0);
   const affected = kinds.length === 0 ? undefined : affectedBy(subject);
   if (affected === undefined) return NOTHING;
   const limits = subject.world.defaults.ruleLimits ?? KUBERNETES_LIMITS;
@@ -46,7 +46,7 @@ export function judgeEffect(subject: Subject, { rulesOf, spent }: EffectOptions)
   let [used, done] = [spent, 0];
   for (const target of targets) {
     const effect = effectOf(target, subject, affected.after);
-    for (const rule of rulesOf(target.kind).filter(readsEffect)) {
+    for (const rule of readersIn(rulesOf(target.kind))) {
       const found = judgeOne(rule, effect, { limits, spent: used });
       used += found.cost;
       if (found.judged !== undefined) judged.push(found.judged);
@@ -111,6 +111,15 @@ function notWhole(done: number, all: string, isCut: boolean): Finding {
 }
 
 const EFFECTS: ReadonlySet<string> = new Set(["effective", "policies", "mesh"]);
+/** By the list of rules, of which there is one for each resource: every write of a Service asks. */
+const readers = new WeakMap<readonly CompiledRule[], readonly CompiledRule[]>();
+
+function readersIn(rules: readonly CompiledRule[]): readonly CompiledRule[] {
+  let known = readers.get(rules);
+  if (known === undefined) readers.set(rules, (known = rules.filter(readsEffect)));
+  return known;
+}
+
 const effectReaders = new WeakMap<CompiledRule, boolean>();
 
 /** A rule that reads nothing of it says the same whatever the policy is. */
