@@ -170,6 +170,16 @@ export const FINDINGS = {
     "The version of the mesh is a guess",
     "A control plane was found, and its version cannot be read, or none has the revision that the namespace names. What is written may be for a version that reads it differently.",
   ),
+  FL327: entry(
+    "warn",
+    "Another object lets clients in, too",
+    "The meshes add up what AuthorizationPolicies allow: one that people wrote for the same Pods lets in more clients than the policy says.",
+  ),
+  FL328: entry(
+    "deny",
+    "A port of the Service leads to a port of the Pods by name",
+    "Istio tells ports of Pods apart by number. Without the number the section could only be written for all ports of the Pods, and would shut those that it is not for.",
+  ),
   FL401: entry("deny", "Linkerd drops this value", "Linkerd logs one line and drops the whole group of settings."),
   FL402: entry(
     "deny",

@@ -37,6 +37,7 @@ export const CORE_GROUP = "";
 export const GATEWAY_GROUP = "gateway.networking.k8s.io";
 export const LINKERD_POLICY_GROUP = "policy.linkerd.io";
 export const ISTIO_NETWORKING_GROUP = "networking.istio.io";
+export const ISTIO_SECURITY_GROUP = "security.istio.io";
 export const FAIRLEAD_GROUP = "fairlead.dev";
 
 /** Never matched by a webhook, never touched by the controller; Fairlead's own namespace comes on top (docs/policy.md). */
@@ -67,6 +68,8 @@ export interface CompanionKind {
   readonly rank: number;
   /** How an object says what it is for: by the host of a Service, or by Pods of its namespace. */
   readonly speaksOf: "host" | "Pods";
+  /** The section whose objects keep somebody out: while it is asked for, none goes only because it cannot be written. */
+  readonly guards?: "mtls" | "authorization";
 }
 
 export const DESTINATION_RULE: CompanionKind = {
@@ -84,7 +87,37 @@ export const VIRTUAL_SERVICE: CompanionKind = {
   rank: 1,
   speaksOf: "host",
 };
-export const COMPANION_KINDS: readonly CompanionKind[] = [DESTINATION_RULE, VIRTUAL_SERVICE];
+/** Before what tells clients apart by the identity that they have by mutual TLS only. */
+export const PEER_AUTHENTICATION: CompanionKind = {
+  group: ISTIO_SECURITY_GROUP,
+  kind: "PeerAuthentication",
+  resource: "peerauthentications",
+  rank: 0,
+  speaksOf: "Pods",
+  guards: "mtls",
+};
+export const ISTIO_AUTHORIZATION_POLICY: CompanionKind = {
+  group: ISTIO_SECURITY_GROUP,
+  kind: "AuthorizationPolicy",
+  resource: "authorizationpolicies",
+  rank: 1,
+  speaksOf: "Pods",
+  guards: "authorization",
+};
+export const ENVOY_FILTER: CompanionKind = {
+  group: ISTIO_NETWORKING_GROUP,
+  kind: "EnvoyFilter",
+  resource: "envoyfilters",
+  rank: 2,
+  speaksOf: "Pods",
+};
+export const COMPANION_KINDS: readonly CompanionKind[] = [
+  DESTINATION_RULE,
+  VIRTUAL_SERVICE,
+  PEER_AUTHENTICATION,
+  ISTIO_AUTHORIZATION_POLICY,
+  ENVOY_FILTER,
+];
 
 export function companionKindOf(group: string, kind: string): CompanionKind | undefined {
   return COMPANION_KINDS.find((entry) => entry.kind === kind && entry.group === group);

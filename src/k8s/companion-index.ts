@@ -1,5 +1,6 @@
 import { type KubernetesObject, recordsIn } from "../core/kubernetes.ts";
 import { ANY_HOST, hostKeys } from "../core/mesh/istio/hosts.ts";
+import { LOCAL_RATE_LIMIT, limitsRates } from "../core/mesh/istio/rate-limits.ts";
 import { COMPANION_KINDS, type CompanionKind } from "../core/names.ts";
 import { isGenerated } from "../core/routes/people.ts";
 import type { Change } from "./change.ts";
@@ -60,16 +61,35 @@ function keysOf({ speaksOf }: CompanionKind, object: KubernetesObject): readonly
 }
 
 /** What says of an object of people which hosts or Pods it is for, and for which clients. */
-const KEPT = ["hosts", "host", "gateways", "exportTo", "podSelector", "port", "targetRef"] as const;
+const KEPT = [
+  "hosts",
+  "host",
+  "gateways",
+  "exportTo",
+  "podSelector",
+  "port",
+  "targetRef",
+  "targetRefs",
+  "selector",
+  "workloadSelector",
+  "action",
+] as const;
 
-/** Of what people wrote: what it is for, for whom, and whether it has settings at all. */
+/** Of what people wrote: what it is for, for whom, since when, and whether it has settings that concern us at all. */
 function withoutSettings(object: KubernetesObject): KubernetesObject {
   const spec = (object.spec ?? {}) as Readonly<Record<string, unknown>>;
   const has = KEPT.filter((field) => spec[field] !== undefined).map((field) => [field, spec[field]]);
   const { trafficPolicy } = spec;
+  const { metadata, ...reduced } = reduce(object);
+  const { creationTimestamp } = object.metadata ?? {};
   return {
-    ...reduce(object),
-    spec: { ...Object.fromEntries(has), ...(trafficPolicy !== undefined && { trafficPolicy: {} }) },
+    ...reduced,
+    metadata: { ...metadata, ...(creationTimestamp !== undefined && { creationTimestamp }) },
+    spec: {
+      ...Object.fromEntries(has),
+      ...(trafficPolicy !== undefined && { trafficPolicy: {} }),
+      ...(limitsRates(object) && { configPatches: [LOCAL_RATE_LIMIT] }),
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { annotationsOf, type KubernetesObject, labelsOf, type StringMap } from "../../src/core/kubernetes.ts";
+import { COMPANION_KINDS } from "../../src/core/names.ts";
 import { runCommand } from "../../src/dev/control-plane/command.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
 import { accountOf } from "./audited-rights.ts";
@@ -156,12 +157,17 @@ describe("a release whose pods run as its Deployments say", () => {
   });
 
   test("writes what Istio reads beside a Service, and takes it away", async () => {
-    const kinds = "destinationrules.networking.istio.io,virtualservices.networking.istio.io";
+    const ofIstio = COMPANION_KINDS.filter(({ group }) => group.endsWith(".istio.io"));
+    const kinds = ofIstio.map(({ group, resource }) => `${resource}.${group}`).join(",");
     const found = async (): Promise<number> => (await release.list(`${kinds} -n shop`)).length;
     const spec = { targetRefs: [{ kind: "Service", name: "ledger" }], mesh: "Istio", circuitBreaker: {} };
     const faultInjection = { abort: { percent: 1, status: 503 } };
-    await release.apply(service("shop", "ledger"), policy("shop", "ledger", { ...spec, faultInjection }));
-    await waitFor("both objects", async () => (await found()) === 2);
+    const authorization = { allow: [{ from: { namespaces: ["shop"] } }], deny: [{ to: { methods: ["TRACE"] } }] };
+    const atPods = { rateLimit: { requestsPerSecond: 9 }, mtls: { mode: "Strict" }, authorization };
+    const ports = [{ name: "http", port: 80 }];
+    const ledger = { ...service("shop", "ledger"), spec: { selector: { app: "ledger" }, ports } };
+    await release.apply(ledger, policy("shop", "ledger", { ...spec, faultInjection, ...atPods }));
+    await waitFor("all objects", async () => (await found()) === 6);
     await release.run("create clusterrolebinding pat --clusterrole=fairlead-policy-edit --user=pat");
     const patch = (change: object) => `patch rp ledger -n shop --as=pat --type=merge -p ${JSON.stringify(change)}`;
     expect(await release.refusal(patch({ spec: { faultInjection: null } }), {})).toContain(
@@ -169,7 +175,7 @@ describe("a release whose pods run as its Deployments say", () => {
     );
     await release.run(patch({ spec: { circuitBreaker: { consecutiveFailures: 3 } } }));
     await release.run("delete rp ledger -n shop");
-    await waitFor("both objects to go", async () => (await found()) === 0);
+    await waitFor("all objects to go", async () => (await found()) === 0);
   });
 
   test("generates the routes of a policy, and takes them away", async () => {

@@ -9,6 +9,7 @@ import { Session, service } from "./session.ts";
 import { FAIRLEAD_CRDS } from "./support.ts";
 
 const KINDS = "destinationrules.networking.istio.io,virtualservices.networking.istio.io";
+const AT_PODS = "peerauthentications,authorizationpolicies.security.istio.io,envoyfilters";
 const BOTH = ["DestinationRule fairlead-web", "VirtualService fairlead-web"];
 const SPEC = { targetRefs: [{ kind: "Service", name: "web" }], circuitBreaker: {}, retry: { maxAttempts: 0 } };
 
@@ -25,8 +26,8 @@ beforeAll(async () => {
 });
 afterAll(() => session?.stop());
 
-async function objectsIn(namespace: string): Promise<readonly KubernetesObject[]> {
-  const { stdout } = await session.kubectl(`get ${KINDS} -n ${namespace} -o json`);
+async function objectsIn(namespace: string, kinds = KINDS): Promise<readonly KubernetesObject[]> {
+  const { stdout } = await session.kubectl(`get ${kinds} -n ${namespace} -o json`);
   return (JSON.parse(stdout) as { readonly items: readonly KubernetesObject[] }).items;
 }
 
@@ -122,6 +123,36 @@ test("what is written follows the version of the control plane, which its Servic
   await waitFor("what 1.31 retries by itself", async () => !(await retried()));
   await session.kubectl("delete service -n istio-system istiod");
   await told("versions", "Accepted", /with 1 warning:\nFL311/);
+});
+
+test("limits, mutual TLS and who may come in are written in their order, and who may not stays out of a port with a name", async () => {
+  await session.namespace("pods", "enforce");
+  await session.kubectl("label namespace pods istio-injection=enabled");
+  const web = (targetPort: number | string): object => ({
+    ...service("pods", "web"),
+    spec: { selector: { app: "web" }, ports: [{ name: "http", port: 80, targetPort }] },
+  });
+  await session.kubectl("apply -f -", web(8080));
+  const authorization = { allow: [{ from: { namespaces: ["front"] } }], deny: [{ to: { methods: ["TRACE"] } }] };
+  const atPods = { rateLimit: { requestsPerSecond: 9 }, mtls: { mode: "Strict" }, authorization };
+  await session.policy("pods", "p", { targetRefs: SPEC.targetRefs, mesh: "Istio", ...atPods });
+  await policies.expect("pods/p");
+  const access = [
+    "AuthorizationPolicy fairlead-web",
+    "AuthorizationPolicy fairlead-web.deny",
+    "PeerAuthentication fairlead-web",
+  ];
+  const all = async () => (await objectsIn("pods", AT_PODS)).map(({ kind, metadata }) => `${kind} ${metadata?.name}`);
+  expect((await all()).sort()).toEqual([...access.slice(0, 2), "EnvoyFilter fairlead-web", ...access.slice(2)]);
+  await session.kubectl("apply -f -", web("web"));
+  await told(
+    "pods",
+    "Ready",
+    /^False ObjectsRefused: spec\.authorization: Port 80 of Service web leads to the port "web"/,
+  );
+  expect((await all()).sort()).toEqual(access);
+  await session.kubectl("delete rp -n pods p");
+  expect(await all()).toEqual([]);
 });
 
 test("an object that a person adds later is a conflict that names it, and ends when it goes", async () => {

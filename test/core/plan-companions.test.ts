@@ -104,6 +104,33 @@ describe("planCompanions()", () => {
     expect(left).toEqual([`apply ${VIRTUAL}`, `delete ${RULE}`]);
   });
 
+  test("who may not come in stays out when the Service becomes one that nothing can be written for", () => {
+    const pods = (targetPort: number | string, spec: object = {}): KubernetesObject => ({
+      ...service(),
+      spec: { selector: { app: "a" }, ports: [{ name: "http", port: 80, targetPort }], ...spec },
+    });
+    const access = {
+      rateLimit: { requestsPerSecond: 9 },
+      mtls: { mode: "Strict" },
+      authorization: { allow: [{ from: { namespaces: ["front"] } }], deny: [{ to: { methods: ["PUT"] } }] },
+    };
+    const policies = [policy(access, UID)];
+    const objects = [pods(8080)];
+    expect(steps({ policies, objects })).toEqual([
+      `apply peerauthentications/${NAME}`,
+      `apply authorizationpolicies/${NAME}.deny`,
+      `apply authorizationpolicies/${NAME}`,
+      `apply envoyfilters/${NAME}`,
+    ]);
+    const live = settled({ policies, objects });
+    const limit = [`delete envoyfilters/${NAME}`];
+    for (const other of [pods("web"), pods(8080, { selector: {} }), pods(8080, { clusterIP: "None" })])
+      expect(steps({ policies, live, objects: [other] })).toEqual(limit);
+    const allowed = [policy({ ...access, authorization: { allow: access.authorization.allow } }, UID)];
+    expect(steps({ policies: allowed, live, objects })).toEqual([`delete authorizationpolicies/${NAME}.deny`]);
+    expect(steps({ policies: [policy(access, dying)], live, objects: [pods("web")] })).toHaveLength(4);
+  });
+
   test("what waits for the garbage collector is neither written nor deleted", () => {
     const live = settled().map((object) => ({
       ...object,

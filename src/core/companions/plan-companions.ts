@@ -45,7 +45,7 @@ export function planCompanions(input: CompanionsInput): OwnedPlan {
   };
 }
 
-const NOTHING_WANTED: WantedCompanions = { wanted: [], findings: [], meshes: [] };
+const NOTHING_WANTED: WantedCompanions = { wanted: [], findings: [], meshes: [], unwritten: new Set() };
 
 /** Those that the policy is aimed at, and those of the objects that it owns. */
 function servicesOf({ compiled, live, world }: CompanionsInput, uid: string): Set<string> {
@@ -70,7 +70,7 @@ function wantedBeside(name: string, namespace: string, world: World): WantedComp
 function planService(
   { compiled, live, serves, world, policy, uid }: CompanionsInput & { readonly uid: string },
   service: string,
-  { wanted, findings, meshes }: WantedCompanions,
+  { wanted, findings, meshes, unwritten }: WantedCompanions,
 ): OwnedPlan {
   const ours = live.filter(isGenerated);
   const own = (owners: readonly CompiledPolicy[]): boolean => owners.some((owner) => owner.uid === uid);
@@ -80,7 +80,9 @@ function planService(
     .filter((it) => !namesakes.includes(it) && !unserved.includes(it))
     .sort((a, b) => a.kind.rank - b.kind.rank)
     .flatMap((it) => applyAction(it, ours));
-  const unwanted = ours.filter((object) => !wanted.some((it) => isSame(object, it.object)));
+  const unwanted = ours.filter(
+    (object) => !isKept(object, unwritten) && !wanted.some((it) => isSame(object, it.object)),
+  );
   // Where the Service changes its mesh, what carries its settings there has to be in force first. Nearly none does.
   const key = { ...SERVICE_KIND, namespace: policy.metadata?.namespace ?? "default", name: service };
   const target = world.target(key);
@@ -94,6 +96,12 @@ function planService(
       ...unserved.filter(({ owners }) => own(owners)).map(notServed),
     ],
   };
+}
+
+/** A Service that nothing can be written for, say because a port got a name, must not stand open for it. */
+function isKept(object: KubernetesObject, unwritten: WantedCompanions["unwritten"]): boolean {
+  const guards = kindOf(object)?.guards;
+  return guards !== undefined && unwritten.has(guards);
 }
 
 function isSame(a: KubernetesObject, b: KubernetesObject): boolean {

@@ -29,12 +29,15 @@ export interface WantedCompanions {
   readonly findings: readonly OwnedFinding[];
   /** The meshes of the policies that decide something there. */
   readonly meshes: readonly MeshCompiler[];
+  /** Sections that are asked for and cannot be written, because of what the Service is or what its mesh can do. */
+  readonly unwritten: ReadonlySet<Section>;
 }
 
 const NOTHING: WantedCompanions = Object.freeze({
   wanted: Object.freeze([]),
   findings: Object.freeze([]),
   meshes: Object.freeze([]),
+  unwritten: new Set<Section>(),
 });
 
 /** What policies ask for beside one Service, all of them together: an object may carry sections of several policies. */
@@ -50,15 +53,18 @@ export function companionsOf(
   const meshes = [...new Set(decided.map(([, policy]) => meshOfPolicy(policy.spec, ofNamespace)))];
   const wanted: WantedCompanion[] = [];
   const findings: OwnedFinding[] = [];
+  const unwritten = new Set<Section>();
   for (const mesh of meshes) {
-    if (!mesh.eligibility(service).eligible) continue;
     const own = decided.filter(([, policy]) => meshOfPolicy(policy.spec, ofNamespace) === mesh);
+    for (const [section] of own) unwritten.add(section);
+    if (!mesh.eligibility(service).eligible) continue;
     const intent = intentOf(own);
     findings.push(...notTogether({ service, mesh, decided: own }));
     for (const finding of mesh.unfit({ service, intent })) {
       findings.push({ finding, owners: ownersOf([sectionOf(finding)], winners) });
     }
     for (const companion of mesh.companions({ service, intent })) {
+      for (const section of companion.sections) unwritten.delete(section);
       const owners = ownersOf(companion.sections, winners);
       const rivals = mesh.rivals(companion, service);
       findings.push(...rivals.map((finding) => ({ finding, owners })));
@@ -66,7 +72,7 @@ export function companionsOf(
       wanted.push({ ...companion, object: owned(companion, owners), service: key.name, owners });
     }
   }
-  return { wanted, findings, meshes };
+  return { wanted, findings, meshes, unwritten };
 }
 
 /** What a policy is to hear of the companions that it has a part in; of selected Services at most `targetsMax`. */

@@ -6,8 +6,9 @@ import { destinationRuleSpec } from "./destination-rule.ts";
 import { hostOf } from "./hosts.ts";
 import { type IstioVersion, istioHas } from "./version.ts";
 import { virtualServiceSpec } from "./virtual-service.ts";
+import { workloadCompanions } from "./workload-companions.ts";
 
-/** At most one object of each kind for a host: of two Istio takes one, by age. */
+/** At most one object of each kind for a host, of which Istio takes one, by age; and those for the Pods behind it. */
 export function istioCompanions({ service, intent }: HostIntent): readonly Companion[] {
   const host = hostOf(service);
   const { istio } = service.version;
@@ -27,6 +28,7 @@ export function istioCompanions({ service, intent }: HostIntent): readonly Compa
       ["retry", "timeout", "routes", "trafficSplit", "faultInjection"],
       virtualServiceSpec(possible, host, istio),
     ),
+    ...workloadCompanions(possible, service),
   ];
 }
 

@@ -14,7 +14,7 @@ import { splitIsDistinct } from "../../intent/route-checks.ts";
 import { SERVICE_KIND, type TargetKind } from "../../names.ts";
 import { list, quote, showMs, withArticle } from "../../text.ts";
 import type { CompiledSettings } from "../mesh.ts";
-import { notBuilt } from "../not-built.ts";
+import { accessDifferences } from "./access-differences.ts";
 import { unnamedCodes } from "./retries.ts";
 
 /** Two endpoints are the least that anybody runs who wants to lose one. */
@@ -40,7 +40,7 @@ export function compileForIstio(intent: Intent, kind: TargetKind): CompiledSetti
     ...(trafficSplit === undefined ? [] : splitDifferences(trafficSplit, intent)),
     ...splitIsDistinct(intent),
     ...(faultInjection === undefined ? [] : faultDifferences(faultInjection, intent)),
-    ...notBuilt(intent, ["rateLimit", "mtls", "authorization"], "Istio"),
+    ...accessDifferences(intent),
   ];
   return { groups: [], findings };
 }

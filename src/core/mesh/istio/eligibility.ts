@@ -35,6 +35,11 @@ export function istioEligibility(target: TargetContext): Eligibility {
   };
 }
 
+/** Also where nothing names the protocol, and Istio finds out. */
+export function speaksHttp(port: ServicePort): boolean {
+  return whyNotHttp(port) === undefined;
+}
+
 function refused(message: string, fix: string): Eligibility {
   return {
     eligible: false,

@@ -2,6 +2,9 @@ import { isRecord } from "../../../api/problem.ts";
 import type { KubernetesObject } from "../../kubernetes.ts";
 import type { TargetContext } from "../mesh.ts";
 
+/** Its objects act in every namespace, hosts where no other namespace has one (Istio's default `rootNamespace`). */
+export const ROOT_NAMESPACE = "istio-system";
+
 /** Stands for every host that begins with `*`. */
 export const ANY_HOST = "*";
 

@@ -5,6 +5,7 @@ import { istioCompanions } from "./companions.ts";
 import { compileForIstio } from "./compile.ts";
 import { istioEligibility } from "./eligibility.ts";
 import { istioRivals } from "./rivals.ts";
+import { unfitForIstio } from "./workload.ts";
 
 /** Istio: settings are objects beside the Service. It reads none from annotations, so there is no key of a family. */
 export const istio: MeshCompiler = {
@@ -12,7 +13,7 @@ export const istio: MeshCompiler = {
   settingsStand: "beside it",
   compile: compileForIstio,
   companions: istioCompanions,
-  unfit: () => [],
+  unfit: unfitForIstio,
   rivals: istioRivals,
   eligibility: istioEligibility,
   // The routes of a policy are entries of its VirtualService.
@@ -30,8 +31,11 @@ export const istio: MeshCompiler = {
 function inForce(target: TargetContext, wanted: Intent): InForce {
   const isPossible = target.kind === SERVICE_KIND && istioEligibility(target).eligible;
   const companions = isPossible ? istioCompanions({ service: target, intent: wanted }) : [];
-  const sections = companions
-    .filter((companion) => istioRivals(companion, target).every(({ severity }) => severity !== "deny"))
-    .flatMap((companion) => companion.sections);
+  const refused = new Set(
+    companions
+      .filter((companion) => istioRivals(companion, target).some(({ severity }) => severity === "deny"))
+      .flatMap(({ sections }) => sections),
+  );
+  const sections = companions.flatMap((companion) => companion.sections).filter((section) => !refused.has(section));
   return { settings: Object.fromEntries(sections.map((section) => [section, wanted[section]])), inherited: {} };
 }

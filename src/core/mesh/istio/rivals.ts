@@ -4,16 +4,15 @@ import type { KubernetesObject } from "../../kubernetes.ts";
 import { isGenerated, peoplesRoutes } from "../../routes/people.ts";
 import type { Companion } from "../companion.ts";
 import type { TargetContext } from "../mesh.ts";
-import { hostOf, mentionOf } from "./hosts.ts";
-
-/** Its DestinationRules and VirtualServices act where no other namespace has one (Istio's default `rootNamespace`). */
-const ROOT_NAMESPACE = "istio-system";
+import { hostOf, mentionOf, ROOT_NAMESPACE } from "./hosts.ts";
+import { workloadRivals } from "./workload-rivals.ts";
 
 /**
  * Objects of people that speak of the same host. Of two VirtualServices, or of two DestinationRules with a
  * trafficPolicy, Istio takes the older one and tells nobody: such a conflict is refused and not fought.
  */
 export function istioRivals(companion: Companion, service: TargetContext): readonly Finding[] {
+  if (companion.kind.speaksOf === "Pods") return workloadRivals(companion, service);
   const { key, world } = service;
   const path = `spec.${companion.sections[0]}`;
   const rivals = world

@@ -1,0 +1,81 @@
+import type { AccessIntent, ClientIntent, RequestIntent } from "../../intent/intent.ts";
+import type { StringMap } from "../../kubernetes.ts";
+import type { Workload } from "./workload.ts";
+
+/** The part of an AuthorizationPolicy that Fairlead writes. */
+export interface AuthorizationPolicySpec {
+  readonly selector: { readonly matchLabels: StringMap };
+  readonly action: "ALLOW" | "DENY";
+  /** At least one: an ALLOW without rules lets nobody in. */
+  readonly rules: readonly AuthorizationRule[];
+}
+
+/** Fits a request that one of `from` and one of `to` fit. */
+export interface AuthorizationRule {
+  readonly from?: readonly { readonly source: Source }[];
+  readonly to: readonly { readonly operation: Operation }[];
+}
+
+/** All of its fields must hold. */
+export interface Source {
+  readonly principals?: readonly string[];
+  readonly namespaces?: readonly string[];
+  readonly ipBlocks?: readonly string[];
+}
+
+export interface Operation {
+  readonly ports?: readonly string[];
+  readonly notPorts?: readonly string[];
+  readonly paths?: readonly string[];
+  readonly methods?: readonly string[];
+}
+
+export function denySpec(entries: readonly AccessIntent[], workload: Workload): AuthorizationPolicySpec {
+  return { ...selecting(workload), action: "DENY", rules: entries.map((entry) => ruleOf(entry, workload)) };
+}
+
+/**
+ * Once an ALLOW is there, what fits none of all its rules is refused, on every port of the Pods. `leavesOthers`: what is
+ * sent to ports that are not the Service's is let through, as it was before; false where they are closed already.
+ */
+export function allowSpec(
+  entries: readonly AccessIntent[],
+  workload: Workload,
+  leavesOthers: boolean,
+): AuthorizationPolicySpec {
+  const others: AuthorizationRule = { to: [{ operation: { notPorts: workload.ports.map(String) } }] };
+  const rules = entries.map((entry) => ruleOf(entry, workload));
+  return { ...selecting(workload), action: "ALLOW", rules: leavesOthers ? [...rules, others] : rules };
+}
+
+function selecting({ labels }: Workload): Pick<AuthorizationPolicySpec, "selector"> {
+  return { selector: { matchLabels: labels } };
+}
+
+/** A port that speaks no HTTP has no paths: Istio would drop such a rule from an ALLOW, and its paths from a DENY. */
+function ruleOf({ from, to }: AccessIntent, { ports, httpPorts }: Workload): AuthorizationRule {
+  const operation = {
+    ports: (to === undefined ? ports : httpPorts).map(String),
+    ...(to !== undefined && requestsOf(to)),
+  };
+  return { ...(from !== undefined && { from: sourcesOf(from) }), to: [{ operation }] };
+}
+
+/** A ServiceAccount or a namespace, each at one of the networks. Which trust domain a client is of does not count. */
+function sourcesOf({ serviceAccounts, namespaces, cidrs }: ClientIntent): readonly { readonly source: Source }[] {
+  const networks = cidrs.length > 0 ? { ipBlocks: cidrs } : {};
+  const principals = serviceAccounts.map(({ namespace, name }) => `*/ns/${namespace}/sa/${name}`);
+  const sources: readonly Source[] = [
+    ...(principals.length > 0 ? [{ principals, ...networks }] : []),
+    ...(namespaces.length > 0 ? [{ namespaces, ...networks }] : []),
+  ];
+  return (sources.length > 0 ? sources : [networks]).map((source) => ({ source }));
+}
+
+/** A prefix means whole elements of the path, and Istio's means characters. */
+function requestsOf({ paths, methods }: RequestIntent): Operation {
+  const written = paths.flatMap(({ type, value }) =>
+    type === "Exact" ? [value] : value === "/" ? ["/*"] : [value, `${value}/*`],
+  );
+  return { ...(written.length > 0 && { paths: written }), ...(methods.length > 0 && { methods }) };
+}
