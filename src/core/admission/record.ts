@@ -27,14 +27,33 @@ const NO_KEYS: StringMap = Object.freeze({});
 /** Reads a record and keeps only what could be one: family keys with values that the mesh accepts. */
 export function readRecord(text: string | undefined, version: MeshVersion): InjectionRecord | undefined {
   if (text === undefined) return undefined;
+  let known = readBefore.get(version);
+  if (known === undefined) readBefore.set(version, (known = new Map()));
+  let record = known.get(text);
+  if (record !== undefined) return record;
+  record = parseRecord(text, version);
+  if (record !== undefined && text.length <= KEPT_TEXT_MAX_LENGTH) {
+    if (known.size >= KEPT_MAX) known.clear();
+    known.set(text, record);
+  }
+  return record;
+}
+
+/** By their text: targets of one policy carry one and the same record, which is read several times for each of them. */
+const readBefore = new WeakMap<MeshVersion, Map<string, InjectionRecord>>();
+/** Together at most some MiB; when it is full, it begins anew. Whoever may write an object may forge a long one. */
+const KEPT_MAX = 500;
+const KEPT_TEXT_MAX_LENGTH = 2_000;
+
+function parseRecord(text: string, version: MeshVersion): InjectionRecord | undefined {
   const parsed = parseObject(text);
   if (parsed === undefined) return undefined;
-  return {
+  return Object.freeze({
     policy: typeof parsed["policy"] === "string" ? parsed["policy"] : "",
     revision: typeof parsed["revision"] === "string" ? parsed["revision"] : "",
     keys: acceptedEntries(parsed["keys"], version),
     replaced: acceptedEntries(parsed["replaced"], version),
-  };
+  });
 }
 
 /** The text of a record; equal records give equal text. */
@@ -94,7 +113,7 @@ function acceptedEntries(value: unknown, version: MeshVersion): StringMap {
   for (const [key, text] of Object.entries(value)) {
     if (typeof text === "string" && isFamilyKey(key) && acceptsValue(key, text, version)) accepted[key] = text;
   }
-  return accepted;
+  return Object.freeze(accepted);
 }
 
 function sorted(map: StringMap): StringMap {
