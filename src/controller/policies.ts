@@ -6,11 +6,10 @@ import type { CompiledPolicy } from "../core/intent/policy.ts";
 import { isAimedAt } from "../core/intent/precedence.ts";
 import { type KubernetesObject, labelsOf } from "../core/kubernetes.ts";
 import { CLEAN_UP_WAIT_MS } from "../core/limits.ts";
-import { COMPANION_KINDS, FAIRLEAD_GROUP, POLICY_UID_LABEL } from "../core/names.ts";
+import { FAIRLEAD_GROUP, POLICY_UID_LABEL } from "../core/names.ts";
 import { planFinalizer } from "../core/policy/finalizer.ts";
 import type { OwnedPlan } from "../core/policy/owned.ts";
 import { recordedOn } from "../core/policy/recorded.ts";
-import { planRevisions, type RevisionsPlan } from "../core/policy/revisions.ts";
 import { planStatus } from "../core/policy/status.ts";
 import { cleanUpNews, statusNews } from "../core/policy/news.ts";
 import { targetsOf, targetText } from "../core/policy/targets.ts";
@@ -21,8 +20,10 @@ import { type Clock, describeError, type Logger, systemClock } from "../k8s/port
 import { targetKeyOf } from "../k8s/namespaced.ts";
 import type { Change } from "../k8s/change.ts";
 import type { ClusterStore } from "../k8s/store.ts";
-import { planOnce } from "./plan-once.ts";
+import { type AcceptedSpec, AcceptedSpecs, type StoreResult } from "./accepted-specs.ts";
+import { OwnedWriter } from "./owned-writer.ts";
 import { identityIn, writeOwned } from "./owned-writes.ts";
+import { planOnce } from "./plan-once.ts";
 import { nowText, type Telemetry, type Writer } from "./ports.ts";
 import { type QueueNumbers, WorkQueue } from "./queue.ts";
 
@@ -38,14 +39,6 @@ export interface PolicyReconcilerOptions {
   readonly fullPassMs: number;
   readonly clock?: Clock;
 }
-
-/** Of what a policy owns, for the audit log. */
-const KINDS: Readonly<Record<string, string>> = {
-  resiliencepolicies: "ResiliencePolicy",
-  controllerrevisions: "ControllerRevision",
-  httproutes: "HTTPRoute",
-  ...Object.fromEntries(COMPANION_KINDS.map(({ resource, kind }) => [resource, kind])),
-};
 
 interface PolicyKey {
   readonly namespace: string;
@@ -65,6 +58,8 @@ export class PolicyReconciler {
   readonly #options: PolicyReconcilerOptions;
   readonly #clock: Clock;
   readonly #queue: WorkQueue<PolicyKey>;
+  readonly #owned: OwnedWriter;
+  readonly #specs = new AcceptedSpecs();
   /** The policies that had something to say about a target when it was last looked at. */
   readonly #concerned = new Map<string, readonly string[]>();
   /** When this process first saw a policy being deleted: its own clock, whatever that of the API server says. */
@@ -76,6 +71,7 @@ export class PolicyReconciler {
   constructor(options: PolicyReconcilerOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#owned = new OwnedWriter({ ...options, clock: this.#clock });
     this.#queue = new WorkQueue<PolicyKey>({
       keyOf: policyText,
       run: (key) => this.#reconcile(key),
@@ -98,6 +94,7 @@ export class PolicyReconciler {
     this.#stopped = true;
     this.#unsubscribe?.();
     this.#cancelPass?.();
+    this.#owned.stop();
     await this.#queue.stop();
   }
 
@@ -145,6 +142,7 @@ export class PolicyReconciler {
   }
 
   #fullPass(): void {
+    this.#owned.forgetOld();
     for (const policy of this.#options.store.policyObjects()) this.#queue.add(keyOf(policy));
     for (const target of this.#options.store.allTargets()) this.#remember(targetKeyOf(target));
     this.#cancelPass = this.#clock.after(this.#options.fullPassMs, () => this.#fullPass());
@@ -152,10 +150,19 @@ export class PolicyReconciler {
 
   #onChange({ type, namespace, key, name, policyUid }: Change): void {
     if (type === "target" && key) this.targetChanged(key);
-    else if (type === "policyObject" && name !== undefined) this.#queue.add({ namespace, name });
+    else if (type === "policyObject" && name !== undefined) this.#policyChanged({ namespace, name });
     else
       for (const policy of this.#options.store.policyObjectsIn(namespace))
         if (policyUid === undefined || policy.metadata?.uid === policyUid) this.#queue.add(keyOf(policy));
+  }
+
+  #policyChanged(key: PolicyKey): void {
+    const { store } = this.#options;
+    const policy = store.policyObject(key.namespace, key.name);
+    const compiled = store.compiledPolicy(key.namespace, key.name);
+    if (policy === undefined) this.#specs.forget(key.namespace, key.name);
+    else if (compiled !== undefined) this.#specs.note({ policy, compiled });
+    this.#queue.add(key);
   }
 
   async #reconcile(key: PolicyKey): Promise<void> {
@@ -196,7 +203,8 @@ export class PolicyReconciler {
     const turn: Turn = {
       key,
       policy: stored,
-      write: (action, reason) => this.#write({ key, action, reason, traceId }),
+      write: (action, reason) =>
+        this.#owned.write({ action, policy: key.name, reason, traceId, again: () => this.#queue.add(key) }),
     };
     const compiled = store.compiledPolicy(key.namespace, key.name);
     const owned = this.#planOwned(stored, compiled);
@@ -204,15 +212,14 @@ export class PolicyReconciler {
     const { action: hold } = planFinalizer({ policy: stored, world: store, ...this.#terminating(key) });
     // Each write of the policy itself is made on the answer to the one before.
     const policy = hold === undefined ? stored : await turn.write(hold, "finalizer");
-    const revisions = compiled === undefined ? NO_REVISIONS : this.#planRevisions(policy, compiled);
-    const ofRevisions = await this.#writeAll(revisions.actions, turn);
-    const failure = (await this.#writeAll(owned.actions, turn)) ?? ofRevisions;
+    const revisions = compiled === undefined ? NOTHING_STORED : await this.#storeRevisions(turn, { policy, compiled });
+    const failure = (await this.#writeAll(owned.actions, turn)) ?? revisions.failure;
     // What somebody else wrote meanwhile is planned anew at once: nothing to tell.
     if (isStale(failure)) throw failure;
     const problem = failure === undefined ? revisions.problem : describeError(failure);
     const told = await this.#tellStatus({ key, policy, owned, problem, traceId });
     if (failure !== undefined) throw failure;
-    return told || hold !== undefined || owned.actions.length + revisions.actions.length > 0;
+    return told || hold !== undefined || owned.actions.length + revisions.written > 0;
   }
 
   /** Longer in deletion than one is ever held back. */
@@ -259,10 +266,13 @@ export class PolicyReconciler {
     return now.uid === uid && now.generation === generation && now.deletionTimestamp === deletionTimestamp;
   }
 
-  #planRevisions(policy: KubernetesObject, compiled: CompiledPolicy): RevisionsPlan {
-    const { currentRevision } = (policy as { readonly status?: { readonly currentRevision?: string } }).status ?? {};
-    const keep = new Set([compiled.revision, ...(currentRevision === undefined ? [] : [currentRevision])]);
-    return planRevisions({ policy, compiled, stored: this.#options.store.revisionsIn(compiled.namespace), keep });
+  #storeRevisions(turn: Turn, current: AcceptedSpec): Promise<StoreResult> {
+    return this.#specs.store({
+      current,
+      stored: this.#options.store.revisionsIn(turn.key.namespace),
+      write: (action) => turn.write(action, "owned"),
+      isStillWanted: () => this.#isStillWanted(turn),
+    });
   }
 
   async #tellStatus({ key, policy, owned, problem, traceId }: Told): Promise<boolean> {
@@ -311,17 +321,6 @@ export class PolicyReconciler {
     return new Set(waiting.map(({ key }) => targetText(key)));
   }
 
-  async #write({ key, action, reason, traceId }: PolicyWrite): Promise<KubernetesObject> {
-    const { writer, telemetry } = this.#options;
-    const answer = await writer.execute(action);
-    if (action.kind === "label" || action.kind === "patch") return answer;
-    const { group, resource, namespace, name } = action.ref;
-    const kind = KINDS[resource] ?? resource;
-    const why = { reason, policy: key.name };
-    telemetry.wrote({ group, kind, namespace, name, action: action.kind, why, traceId });
-    return answer;
-  }
-
   #deletingForMs(key: PolicyKey, { metadata }: KubernetesObject): number {
     if (!metadata?.deletionTimestamp) return 0;
     const nowMs = this.#clock.now();
@@ -355,14 +354,7 @@ interface Told {
   readonly traceId: string;
 }
 
-const NO_REVISIONS: RevisionsPlan = { actions: [] };
-
-interface PolicyWrite {
-  readonly key: PolicyKey;
-  readonly action: Action;
-  readonly reason: string;
-  readonly traceId: string;
-}
+const NOTHING_STORED: StoreResult = { written: 0 };
 
 function policyText({ namespace, name }: PolicyKey): string {
   return `${namespace}/${name}`;

@@ -49,6 +49,8 @@ export interface ApplyAction {
   readonly object: KubernetesObject;
   /** The version the plan was made from; undefined: the object does not exist yet. */
   readonly resourceVersion: string | undefined;
+  /** It only puts back what somebody changed. */
+  readonly repairs?: true;
 }
 
 /** Merge patch of an object that must still be as it was read: status, finalizers, the number of a revision. */

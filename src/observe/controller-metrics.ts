@@ -50,7 +50,7 @@ export function createControllerMetrics(registry: Registry, read: () => Controll
   });
   const drift = new Counter({
     name: "fairlead_drift_total",
-    help: "Targets on which somebody had changed what Fairlead wrote, put back, by kind",
+    help: "Targets and generated objects that somebody had changed or deleted, put back, by kind",
     labelNames: ["kind"],
     registers,
   });

@@ -106,7 +106,15 @@ describe("stored revisions", () => {
     ]);
     expect((await mine())[1]?.metadata?.uid).toBe(first?.metadata?.uid);
 
-    for (let seconds = 3; seconds <= 11; seconds += 1) await change(seconds);
+    // One after the other within a moment: a policy is looked at once a second, and sees only the last.
+    const kind = { group: "fairlead.dev", version: "v1alpha1", resource: "resiliencepolicies" };
+    const path = resourcePath({ ...kind, namespace: "revisions", name: "p" });
+    for (let seconds = 3; seconds <= 11; seconds += 1) {
+      const timeout = { request: `${seconds}s` };
+      await session.client.patch({ path, type: "merge", body: { spec: { timeout } } });
+    }
+    const newest = async (): Promise<unknown> => (await mine()).at(-1)?.revision;
+    await waitFor("the last spec to be stored", async () => (await newest()) === 12);
     const expected = [1, 3, 4, 5, 6, 7, 8, 9, 10, 11].map((seconds, index) => [`${seconds}s`, index + 3]);
     await waitFor("the oldest to be pruned", async () => (await mine()).length === 10);
     expect(numbers(await mine())).toEqual(expected);

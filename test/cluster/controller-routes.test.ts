@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { labelsOf } from "../../src/core/kubernetes.ts";
+import { annotationsOf, labelsOf } from "../../src/core/kubernetes.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
-import { conditionsOf, Policies } from "./policy-status.ts";
+import { conditionsOf, expectEvent, Policies } from "./policy-status.ts";
 import { Session, service } from "./session.ts";
 
 const ROUTES = "httproutes.gateway.networking.k8s.io";
@@ -52,6 +52,37 @@ test("Ready means that the routes exist; one that is deleted comes back, and all
   expect(await routesIn("made")).toEqual([]);
   await session.settled("made");
   expect(labelsOf(await session.service("made", "web"))).toEqual({});
+});
+
+test("what somebody takes off again and again is put back with an Event and a count, and not for ever at once", async () => {
+  await applied("undone");
+  const repaired = "Somebody changed or deleted what ResiliencePolicy p had generated; it is put back";
+  let drifted = 0;
+  const undo = async (): Promise<void> => {
+    await session.kubectl(`annotate ${ROUTES} p-web-reports -n undone timeout.linkerd.io/request-`);
+    drifted += 1;
+  };
+  const isBack = async (): Promise<boolean> => {
+    const route = await session.live(ROUTES, "undone", "p-web-reports");
+    return annotationsOf(route)["timeout.linkerd.io/request"] === "30000ms";
+  };
+  const drift = async (): Promise<number> => {
+    const text = await (await fetch(`${session.fairlead.operationsUrl}/metrics`)).text();
+    return Number(/^fairlead_drift_total\{kind="HTTPRoute"\} (\d+)$/m.exec(text)?.[1] ?? 0);
+  };
+  const before = await drift();
+  await undo();
+  await waitFor("the annotation", isBack);
+  await expectEvent(session, "undone", `Warning Repaired HTTPRoute/p-web-reports: ${repaired}`);
+  expect(await drift()).toBe(before + 1);
+  const isTold = async (): Promise<boolean> => {
+    if (await isBack()) await undo();
+    return (conditionsOf(await policies.read("undone"))["Failed"] ?? "").includes("Somebody undoes what is written to");
+  };
+  await waitFor("the policy to say that it waits", isTold, { timeoutMs: 60_000 });
+  expect(await drift()).toBe(before + drifted - 1);
+  await session.kubectl("delete rp -n undone p");
+  expect(await routesIn("undone")).toEqual([]);
 });
 
 test("a field that somebody else has taken is told by the status, not taken back, and heals when it is given back", async () => {

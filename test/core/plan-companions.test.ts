@@ -75,6 +75,24 @@ describe("planCompanions()", () => {
     expect(steps({ turn: policy(BOTH, { uid: "another" }) })).toEqual([]);
   });
 
+  test("what somebody changed is a repair; what policies change, and who owns it, is none", () => {
+    const without = settled().map((object) => ({ ...object, spec: {} }));
+    expect(plan({ live: without }).actions).toMatchObject([{ repairs: true }, { repairs: true }]);
+    const other = policy({ ...BOTH, timeout: { request: "2s" } }, UID);
+    const unowned = settled().map((object) => ({ ...object, metadata: { ...object.metadata, ownerReferences: [] } }));
+    const again = policy(BOTH, { ...UID, uid: "u-9" });
+    for (const made of [
+      {},
+      { live: settled(), policies: [other] },
+      { live: unowned },
+      { live: settled(), policies: [again] },
+    ]) {
+      const { actions } = plan(made);
+      expect(actions.length).toBeGreaterThan(0);
+      for (const action of actions) expect(action).not.toHaveProperty("repairs");
+    }
+  });
+
   test("takes away what a section leaves behind, and follows a change", () => {
     const live = settled();
     expect(steps({ live, policies: [policy({ circuitBreaker: {} }, UID)] })).toEqual([`delete ${VIRTUAL}`]);

@@ -75,11 +75,6 @@ describe("planRoutes()", () => {
         withMetadata({ annotations: { ...route.metadata?.annotations, "timeout.linkerd.io/idle": "2s" } })(route),
     ],
     ["an annotation that is gone", withMetadata({ annotations: {} })],
-    [
-      "a label that is gone from it alone",
-      (route) =>
-        withMetadata({ annotations: { ...route.metadata?.annotations, "fairlead.dev/generated": "x" } })(route),
-    ],
     ["a backend", (route) => ({ ...route, spec: JSON.parse(JSON.stringify(route.spec).replaceAll("8080", "9090")) })],
     [
       "a match that became narrower",
@@ -100,8 +95,15 @@ describe("planRoutes()", () => {
   ])("repairs %s, in the version that was read", (_, edit) => {
     const live = edited(ofEntry("reads"), edit);
     expect(plan({ live }).actions).toMatchObject([
-      { kind: "apply", ref: { name: ofEntry("reads") }, resourceVersion: "2" },
+      { kind: "apply", ref: { name: ofEntry("reads") }, resourceVersion: "2", repairs: true },
     ]);
+  });
+
+  test("a route of another spec is written anew, and that is nobody's repair", () => {
+    const ofAnotherSpec = withMetadata({ annotations: { "fairlead.dev/generated": "x" } });
+    const [action, ...more] = plan({ live: edited(ofEntry("reads"), ofAnotherSpec) }).actions;
+    expect(more).toEqual([]);
+    expect(action).not.toHaveProperty("repairs");
   });
 
   test("applies again when a setting is no longer wanted, which no remaining value shows", () => {

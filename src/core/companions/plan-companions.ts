@@ -7,7 +7,7 @@ import type { CompiledPolicy } from "../intent/policy.ts";
 import { resolvePrecedence } from "../intent/precedence.ts";
 import { groupOf, type KubernetesObject, recordsIn } from "../kubernetes.ts";
 import { companionKindOf, type CompanionKind, SERVICE_KIND, serviceOfCompanion } from "../names.ts";
-import { hasAllOf } from "../policy/in-line.ts";
+import { hasAllOf, isChangedByOthers } from "../policy/in-line.ts";
 import { isPlanned, NOTHING_OWNED, type OwnedPlan } from "../policy/owned.ts";
 import { targetsOf } from "../policy/targets.ts";
 import { isGenerated } from "../routes/people.ts";
@@ -117,7 +117,9 @@ function applyAction(
   // One that goes must be gone before it can come again.
   if (live?.metadata?.deletionTimestamp || (live !== undefined && isInLine(live, object))) return [];
   const { resourceVersion } = live?.metadata ?? {};
-  return [{ kind: "apply", ref: refOf(kind, object), service, object, resourceVersion }];
+  // Owners come and go with the policies, and that is all that changes then.
+  const repairs = live !== undefined && !hasAllOf(live, object) && isChangedByOthers(live, object);
+  return [{ kind: "apply", ref: refOf(kind, object), service, object, resourceVersion, ...(repairs && { repairs }) }];
 }
 
 /** An owner that is gone would take the object with it. */

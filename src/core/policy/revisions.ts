@@ -55,6 +55,17 @@ export function planRevisions({ policy, compiled, stored, keep }: RevisionsInput
   };
 }
 
+/** What is stored once an action of {@link planRevisions} was carried out: the watch may tell later. */
+export function storedAfter(
+  stored: readonly ControllerRevisionObject[],
+  action: Action,
+  answer: ControllerRevisionObject,
+): readonly ControllerRevisionObject[] {
+  const name = "ref" in action ? action.ref.name : "";
+  const others = stored.filter((object) => nameOf(object) !== name);
+  return action.kind === "delete" ? others : [...others, answer];
+}
+
 /** `<policy>-<revision>`, with the name of the policy cut where it is too long. */
 export function revisionName(policy: string, revision: string): string {
   const room = OBJECT_NAME_LENGTH_MAX - revision.length - 1;

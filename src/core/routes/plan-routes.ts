@@ -6,7 +6,7 @@ import type { CompiledPolicy } from "../intent/policy.ts";
 import { canonicalJson } from "../intent/revision.ts";
 import { groupOf, type KubernetesObject } from "../kubernetes.ts";
 import { GATEWAY_HTTP_ROUTE } from "../names.ts";
-import { hasAllOf } from "../policy/in-line.ts";
+import { hasAllOf, isChangedByOthers } from "../policy/in-line.ts";
 import { isOwnedBy, isPlanned, NOTHING_OWNED, type OwnedPlan } from "../policy/owned.ts";
 import type { World } from "../world.ts";
 import { routeSection } from "./deciders.ts";
@@ -95,7 +95,9 @@ const REST = { path: { type: "PathPrefix", value: "/" } };
 function applyAction({ object, target }: GeneratedRoute, live: KubernetesObject | undefined): readonly ApplyAction[] {
   if (live !== undefined && isInLine(live, object)) return [];
   const { resourceVersion } = live?.metadata ?? {};
-  return [{ kind: "apply", ref: refOf(object), service: target.name, object, resourceVersion }];
+  const repairs = live !== undefined && isChangedByOthers(live, object);
+  const action = { kind: "apply", ref: refOf(object), service: target.name, object, resourceVersion } as const;
+  return [{ ...action, ...(repairs && { repairs }) }];
 }
 
 function deleteAction(route: KubernetesObject): DeleteAction {
