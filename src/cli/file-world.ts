@@ -63,7 +63,7 @@ export class FileWorld implements World {
 
   /** Takes a policy into the world. Only accepted ones belong there. */
   accept(object: KubernetesObject): void {
-    const { policy } = compilePolicy({ ...object, metadata: { ...object.metadata, namespace: namespaceOf(object) } });
+    const policy = compiledOnce(object);
     if (policy) mapIn(this.#policies, policy.namespace).set(policy.name, policy);
   }
 
@@ -135,6 +135,17 @@ export class FileWorld implements World {
   workloadObjects(namespace: string): readonly KubernetesObject[] {
     return this.#companions.filter((object) => namespaceOf(object) === namespace && speaksOfPods(object));
   }
+}
+
+/** Objects are never changed, and one is part of many worlds where what others would be is asked. */
+const compiled = new WeakMap<KubernetesObject, { readonly policy: CompiledPolicy | undefined }>();
+
+function compiledOnce(object: KubernetesObject): CompiledPolicy | undefined {
+  const known = compiled.get(object);
+  if (known !== undefined) return known.policy;
+  const { policy } = compilePolicy({ ...object, metadata: { ...object.metadata, namespace: namespaceOf(object) } });
+  compiled.set(object, { policy });
+  return policy;
 }
 
 /** A missing namespace is `default`, as kubectl has it. */

@@ -1,6 +1,5 @@
 import type { Action } from "../../src/core/action.ts";
 import { planTarget } from "../../src/core/admission/plan.ts";
-import { compilePolicy } from "../../src/core/intent/policy.ts";
 import { planFinalizer } from "../../src/core/policy/finalizer.ts";
 import { type ControllerRevisionObject, planRevisions } from "../../src/core/policy/revisions.ts";
 import { planStatus } from "../../src/core/policy/status.ts";
@@ -71,7 +70,7 @@ function policyActions(cluster: ModelCluster, { deletingForMs = 0 }: SettleOptio
         (): Step => () => {
           const policy = read();
           if (policy === undefined || policy.metadata?.deletionTimestamp) return undefined;
-          const compiled = compilePolicy(policy).policy;
+          const compiled = cluster.world.policiesIn(metadata?.namespace ?? "").find((it) => it.name === name);
           if (compiled === undefined) return undefined;
           const stored = cluster.all("ControllerRevision") as readonly ControllerRevisionObject[];
           return planRevisions({ policy, compiled, stored, keep: new Set() }).actions[0];
