@@ -133,12 +133,12 @@ export const FINDINGS = {
   FL319: entry(
     "warn",
     "The cluster does not serve a kind that the policy needs",
-    "On Linkerd entries of routes become HTTPRoutes of the Gateway API, on Istio every section becomes a VirtualService or a DestinationRule. The CRDs are not installed. The objects are written as soon as the API server serves them.",
+    "On Linkerd entries of routes become HTTPRoutes of the Gateway API, and limits and access become objects of policy.linkerd.io; on Istio every section becomes an object of its own. The CRDs are not installed. The objects are written as soon as the API server serves them.",
   ),
   FL320: entry(
     "deny",
     "Another object configures the Service in the mesh",
-    "Of two VirtualServices for one host, or two DestinationRules with a trafficPolicy, Istio takes the older one and tells nobody. Conflicts are refused, not fought: while such an object is there, Fairlead writes none of that kind for the Service.",
+    "Of two VirtualServices for one host, or two DestinationRules with a trafficPolicy, Istio takes the older one and tells nobody; so does Linkerd of two Servers for one port, and of two limits of a Server. Conflicts are refused, not fought: while such an object is there, Fairlead writes none of that kind for the Service, nor what refers to it.",
   ),
   FL321: entry(
     "deny",
@@ -148,7 +148,7 @@ export const FINDINGS = {
   FL322: entry(
     "warn",
     "Another object acts on some requests instead",
-    "Istio takes a DestinationRule or VirtualService from the namespace of the client first, then from that of the Service, then from istio-system, and merges nothing of them.",
+    "Istio takes a DestinationRule or VirtualService from the namespace of the client first, then from that of the Service, then from istio-system, and merges nothing of them. Of two Servers that select the same Pods and port Linkerd takes the older one, and from labels and names of ports alone it cannot always be told whether they do.",
   ),
   FL323: entry(
     "warn",

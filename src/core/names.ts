@@ -68,8 +68,8 @@ export interface CompanionKind {
   readonly rank: number;
   /** How an object says what it is for: by the host of a Service, or by Pods of its namespace. */
   readonly speaksOf: "host" | "Pods";
-  /** The section whose objects keep somebody out: while it is asked for, none goes only because it cannot be written. */
-  readonly guards?: "mtls" | "authorization";
+  /** Sections whose objects keep somebody out: while one is asked for, none goes only because it cannot be written. */
+  readonly guards?: readonly ("mtls" | "authorization")[];
 }
 
 export const DESTINATION_RULE: CompanionKind = {
@@ -94,7 +94,7 @@ export const PEER_AUTHENTICATION: CompanionKind = {
   resource: "peerauthentications",
   rank: 0,
   speaksOf: "Pods",
-  guards: "mtls",
+  guards: ["mtls"],
 };
 export const ISTIO_AUTHORIZATION_POLICY: CompanionKind = {
   group: ISTIO_SECURITY_GROUP,
@@ -102,7 +102,7 @@ export const ISTIO_AUTHORIZATION_POLICY: CompanionKind = {
   resource: "authorizationpolicies",
   rank: 1,
   speaksOf: "Pods",
-  guards: "authorization",
+  guards: ["authorization"],
 };
 export const ENVOY_FILTER: CompanionKind = {
   group: ISTIO_NETWORKING_GROUP,
@@ -111,12 +111,32 @@ export const ENVOY_FILTER: CompanionKind = {
   rank: 2,
   speaksOf: "Pods",
 };
+/** What Linkerd's AuthorizationPolicies ask of a client. */
+export const MESH_TLS_AUTHENTICATION = linkerdKind("MeshTLSAuthentication", "meshtlsauthentications", 0);
+export const NETWORK_AUTHENTICATION = linkerdKind("NetworkAuthentication", "networkauthentications", 0);
+/** One that names an authentication which is not there lets nobody in. */
+export const LINKERD_AUTHORIZATION_POLICY = linkerdKind("AuthorizationPolicy", "authorizationpolicies", 1);
+/** It lets nobody in but those that an AuthorizationPolicy names, unless it says otherwise. */
+export const SERVER = linkerdKind("Server", "servers", 2);
+export const HTTP_LOCAL_RATE_LIMIT_POLICY = linkerdKind("HTTPLocalRateLimitPolicy", "httplocalratelimitpolicies", 3);
+
+/** Any but a limit is part of what keeps clients out. */
+function linkerdKind(kind: string, resource: string, rank: number): CompanionKind {
+  const guards = kind === "HTTPLocalRateLimitPolicy" ? {} : { guards: ["mtls", "authorization"] as const };
+  return { group: LINKERD_POLICY_GROUP, kind, resource, rank, speaksOf: "Pods", ...guards };
+}
+
 export const COMPANION_KINDS: readonly CompanionKind[] = [
   DESTINATION_RULE,
   VIRTUAL_SERVICE,
   PEER_AUTHENTICATION,
   ISTIO_AUTHORIZATION_POLICY,
   ENVOY_FILTER,
+  MESH_TLS_AUTHENTICATION,
+  NETWORK_AUTHENTICATION,
+  LINKERD_AUTHORIZATION_POLICY,
+  SERVER,
+  HTTP_LOCAL_RATE_LIMIT_POLICY,
 ];
 
 export function companionKindOf(group: string, kind: string): CompanionKind | undefined {

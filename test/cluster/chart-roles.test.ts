@@ -178,6 +178,20 @@ describe("a release whose pods run as its Deployments say", () => {
     await waitFor("all objects to go", async () => (await found()) === 0);
   });
 
+  test("writes what Linkerd reads beside a Service, and takes it away", async () => {
+    const names = ["meshtlsauthentications", "networkauthentications", "authorizationpolicies", "servers"];
+    const kinds = [...names, "httplocalratelimitpolicies"].map((name) => `${name}.policy.linkerd.io`).join();
+    const found = async (): Promise<number> => (await release.list(`${kinds} -n shop`)).length;
+    const allow = [{ from: { namespaces: ["front"], cidrs: ["10.0.0.0/8"] } }];
+    const sections = { rateLimit: { requestsPerSecond: 9 }, authorization: { allow } };
+    const spec = { targetRefs: [{ kind: "Service", name: "stock" }], mesh: "Linkerd", ...sections };
+    const stock = { ...service("shop", "stock"), spec: { selector: { app: "stock" }, ports: [{ port: 80 }] } };
+    await release.apply(stock, policy("shop", "stock", spec));
+    await waitFor("all five objects", async () => (await found()) === 5);
+    await release.run("delete rp stock -n shop");
+    await waitFor("all five objects to go", async () => (await found()) === 0);
+  });
+
   test("generates the routes of a policy, and takes them away", async () => {
     const spec = { targetRefs: [{ kind: "Service", name: "cart" }], timeout: { request: "2s" } };
     const writes = { name: "writes", matches: [{ method: "POST" }], timeout: { request: "5s" } };

@@ -3,7 +3,7 @@ import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import { gatewayApiCrdPaths, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
 import { istioCrdPath, OLDER_ISTIO_RELEASES, olderIstioCrds } from "../../src/dev/mesh/istio-module.ts";
-import { istioGoldens, listOf } from "../golden/istio.ts";
+import { companionGoldens, listOf } from "../golden/companions.ts";
 import { conditionsOf, Policies } from "./policy-status.ts";
 import { Session, service } from "./session.ts";
 import { FAIRLEAD_CRDS } from "./support.ts";
@@ -173,8 +173,45 @@ test("an object that a person adds later is a conflict that names it, and ends w
   await policies.expect("rivals/p");
 });
 
+test("on Linkerd, too: all there is for a port comes together, and gives way to a Server of people", async () => {
+  const kinds = "servers,authorizationpolicies.policy.linkerd.io,meshtlsauthentications,httplocalratelimitpolicies";
+  const found = async (): Promise<readonly string[]> => {
+    const { stdout } = await session.kubectl(`get ${kinds} -n ported -o name`);
+    return stdout.split("\n").filter((line) => line.includes("fairlead-web"));
+  };
+  await session.namespace("ported", "enforce");
+  const web = { selector: { app: "web" }, ports: [{ port: 80, targetPort: 8080 }] };
+  await session.kubectl("create -f -", { ...service("ported", "web"), spec: web });
+  const allow = [{ from: { serviceAccounts: [{ name: "web", namespace: "front" }] } }];
+  const sections = { rateLimit: { requestsPerSecond: 9 }, authorization: { allow } };
+  await session.policy("ported", "p", { targetRefs: SPEC.targetRefs, ...sections });
+  await told("ported", "Ready", /^True/);
+  expect(await found()).toHaveLength(4);
+  const mine = { podSelector: { matchLabels: { app: "web" } }, port: 8080 };
+  const metadata = { name: "mine", namespace: "ported" };
+  await session.kubectl("create -f -", {
+    apiVersion: "policy.linkerd.io/v1beta3",
+    kind: "Server",
+    metadata,
+    spec: mine,
+  });
+  await told("ported", "Conflicted", /^True ObjectInTheWay: Server mine is for port 8080 of Service web already/);
+  expect(await found()).toEqual([]);
+  await session.kubectl("delete server -n ported mine");
+  await told("ported", "Ready", /^True/);
+  expect(await found()).toHaveLength(4);
+});
+
+test("every golden object of every band fits the schemas of Linkerd's kinds, and none loses a field there", async () => {
+  const goldens = companionGoldens("linkerd");
+  await session.kubectl("create namespace golden");
+  const moved = goldens.map(({ object }) => ({ ...object, metadata: { ...object.metadata, namespace: "golden" } }));
+  const { stdout } = await session.kubectl(CREATE_STRICTLY, listOf(moved));
+  expect(stdout.trim().split("\n")).toHaveLength(goldens.length);
+});
+
 test("every golden object of every band fits Istio's schemas, and none loses a field there", async () => {
-  const goldens = istioGoldens();
+  const goldens = companionGoldens("istio");
   await session.namespace("iam");
   const { stdout } = await session.kubectl(CREATE_STRICTLY, listOf(goldens.map(({ object }) => object)));
   expect(stdout.trim().split("\n")).toHaveLength(goldens.length);
@@ -182,7 +219,7 @@ test("every golden object of every band fits Istio's schemas, and none loses a f
 });
 
 test("every golden object fits the schemas of the first release of its band", async () => {
-  const goldens = istioGoldens();
+  const goldens = companionGoldens("istio");
   const kinds = new Set(goldens.map(({ object }) => object.kind ?? ""));
   const versions = [...OLDER_ISTIO_RELEASES.keys()];
   const crds = await Promise.all(versions.map(async (it) => besides(it, await olderIstioCrds(it, kinds))));

@@ -153,7 +153,7 @@ function servicesFirst(a: KubernetesObject, b: KubernetesObject): number {
 
 function pathOf(object: KubernetesObject, name?: string): string {
   const [version = "", group = ""] = (object.apiVersion ?? "").split("/").reverse();
-  const resource = `${object.kind?.toLowerCase()}s`;
+  const resource = companionKindOf(group, object.kind ?? "")?.resource ?? `${object.kind?.toLowerCase()}s`;
   const namespaced = object.kind === "Namespace" ? {} : { namespace: namespaceOf(object) };
   return resourcePath({ group, version, resource, ...namespaced, ...(name !== undefined && { name }) });
 }

@@ -83,6 +83,8 @@ const SPANS: Readonly<Record<LinkerdFeature, { before: string[]; during: string[
     during: ["2.14", "2.15", "edge-24.7.4"],
     after: ["edge-24.7.5", "2.16"],
   },
+  serverAccessPolicy: { before: ["2.15", "edge-24.8.1"], during: ["2.16", "edge-24.8.2"] },
+  localRateLimit: { before: ["2.16", "edge-24.11.1"], during: ["edge-24.11.2", "2.17", "2.20"] },
   appProtocol: { before: ["2.17", "edge-25.2.3"], during: ["edge-25.3.1", "2.18", "2.20"] },
   gatewayRouteTimeouts: { before: ["2.19", "edge-25.11.2"], during: ["edge-25.11.3", "2.20"] },
   unifiedAccrual: { before: ["2.19", "edge-26.6.1"], during: ["edge-26.6.2", "2.20", "2.21"] },

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Action } from "../../src/core/action.ts";
 import { planCompanions } from "../../src/core/companions/plan-companions.ts";
+import { revisionOf } from "../../src/core/intent/revision.ts";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import { namespace, policy, service, worldOf } from "./worlds.ts";
 
@@ -174,5 +175,60 @@ describe("planCompanions()", () => {
     const live = [...settled(), rival];
     expect(steps({ live })).toEqual([`delete ${VIRTUAL}`]);
     expect(plan({ live }).findings).toMatchObject([{ code: "FL320", path: "spec.timeout" }]);
+  });
+});
+
+describe("what Linkerd reads beside a Service", () => {
+  const users = { ...service(), spec: { selector: { app: "users" }, ports: [{ port: 8080 }] } };
+  const allow = [{ from: { namespaces: ["ops"], cidrs: ["10.0.0.0/8"] } }];
+  const spec = { rateLimit: { requestsPerSecond: 9 }, authorization: { allow } };
+  const base: Case = { policies: [policy(spec, UID)], labels: {}, objects: [users] };
+  const grant = revisionOf({
+    meshTls: { identityRefs: [{ group: "core", kind: "Namespace", name: "ops" }] },
+    network: { networks: [{ cidr: "10.0.0.0/8" }] },
+  });
+  const [mesh, network] = [`meshtlsauthentications/${NAME}.${grant}`, `networkauthentications/${NAME}.${grant}`];
+  const access = `authorizationpolicies/${NAME}.8080.${grant}`;
+  const [server, limit] = [`servers/${NAME}.8080`, `httplocalratelimitpolicies/${NAME}.8080`];
+  const all = [mesh, network, access, server, limit];
+
+  test("whom a port lets in is written before the port lets in nobody else, and taken away after it", () => {
+    expect(steps(base)).toEqual(all.map((name) => `apply ${name}`));
+    const gone = { ...base, live: settled(base), policies: [policy(spec, dying)] };
+    expect(steps(gone)).toEqual([limit, server, access, mesh, network].map((name) => `delete ${name}`));
+    expect(steps({ ...base, live: settled(base) })).toEqual([]);
+  });
+
+  test("a list that ends lets everybody in before its objects go", () => {
+    const open = { ...base, live: settled(base), policies: [policy({ mtls: { mode: "Permissive" } }, UID)] };
+    const gone = [limit, access, mesh, network].map((name) => `delete ${name}`);
+    expect(steps(open)).toEqual([`apply ${server}`, ...gone]);
+  });
+
+  test("where one of them cannot be written, none is, and none that is there is taken away", () => {
+    const kept = settled(base);
+    const name = `${NAME}.${grant}`;
+    const metadata = { name, namespace: "iam" };
+    const theirs = { apiVersion: "policy.linkerd.io/v1alpha1", kind: "MeshTLSAuthentication", metadata, spec: {} };
+    const others = kept.filter((object) => object.kind !== theirs.kind);
+    for (const live of [[theirs], [theirs, ...others]]) {
+      const made = plan({ ...base, live });
+      expect(made.actions).toEqual([]);
+      expect(made.findings).toMatchObject([{ code: "FL318", path: "spec.authorization" }]);
+    }
+  });
+
+  test("a limit that cannot be written keeps nothing else from being written", () => {
+    const metadata = { name: "mine", namespace: "iam" };
+    const targetRef = { group: "policy.linkerd.io", kind: "Server", name: `${NAME}.8080` };
+    const theirs = { apiVersion: "policy.linkerd.io/v1alpha1", kind: "HTTPLocalRateLimitPolicy", metadata };
+    const live = [...settled(base), { ...theirs, spec: { targetRef } }];
+    expect(steps({ ...base, live })).toEqual([`delete ${limit}`]);
+  });
+
+  test("a kind of the same name in the group of another mesh is another kind", () => {
+    const metadata = { name: `${NAME}.8080.${grant}`, namespace: "iam" };
+    const istios = { apiVersion: "security.istio.io/v1", kind: "AuthorizationPolicy", metadata, spec: {} };
+    expect(steps({ ...base, live: [istios] })).toEqual(all.map((name) => `apply ${name}`));
   });
 });

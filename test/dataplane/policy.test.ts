@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import type { CommandResult } from "../../src/dev/control-plane/command.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
-import { istioGoldens, listOf } from "../golden/istio.ts";
+import { companionGoldens, listOf } from "../golden/companions.ts";
 import { FAIRLEAD_CRDS, startInProcess } from "../cluster/support.ts";
 import { applyObject } from "./api.ts";
 import type { Backend } from "./backend.ts";
@@ -194,7 +194,7 @@ describe.skipIf(inject("mesh").state === "skipped")("what a policy makes the pro
 
   test("istiod takes every golden object of every band, and warns of none", async () => {
     await applyObject(mesh.client, { apiVersion: "v1", kind: "Namespace", metadata: { name: "iam" } });
-    const goldens = istioGoldens().map(({ object }) => object);
+    const goldens = companionGoldens("istio").map(({ object }) => object);
     const { stdout, stderr } = await dryRun(goldens);
     expect(stderr).toBe("");
     expect(stdout.trim().split("\n")).toHaveLength(goldens.length);

@@ -12,7 +12,7 @@ import { isPlanned, NOTHING_OWNED, type OwnedPlan } from "../policy/owned.ts";
 import { targetsOf } from "../policy/targets.ts";
 import { isGenerated } from "../routes/people.ts";
 import type { World } from "../world.ts";
-import { companionsOf, type WantedCompanion, type WantedCompanions } from "./wanted.ts";
+import { companionsOf, type WantedCompanion, type WantedCompanions, withoutImpossible } from "./wanted.ts";
 
 export interface CompanionsInput {
   /** As stored. */
@@ -76,8 +76,7 @@ function planService(
   const own = (owners: readonly CompiledPolicy[]): boolean => owners.some((owner) => owner.uid === uid);
   const namesakes = wanted.filter((it) => live.some((object) => isSame(object, it.object) && !isGenerated(object)));
   const unserved = wanted.filter(({ kind }) => !serves(kind));
-  const applies = wanted
-    .filter((it) => !namesakes.includes(it) && !unserved.includes(it))
+  const applies = [...withoutImpossible(wanted, [...namesakes, ...unserved])]
     .sort((a, b) => a.kind.rank - b.kind.rank)
     .flatMap((it) => applyAction(it, ours));
   const unwanted = ours.filter(
@@ -100,8 +99,7 @@ function planService(
 
 /** A Service that nothing can be written for, say because a port got a name, must not stand open for it. */
 function isKept(object: KubernetesObject, unwritten: WantedCompanions["unwritten"]): boolean {
-  const guards = kindOf(object)?.guards;
-  return guards !== undefined && unwritten.has(guards);
+  return kindOf(object)?.guards?.some((section) => unwritten.has(section)) ?? false;
 }
 
 function isSame(a: KubernetesObject, b: KubernetesObject): boolean {

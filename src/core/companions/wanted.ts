@@ -2,7 +2,7 @@ import { API_VERSION } from "../../api/envelope.ts";
 import { RESILIENCE_POLICY_KIND } from "../../api/v1alpha1/resilience-policy.ts";
 import { isLeftAlone } from "../admission/inject.ts";
 import { compareStrings, type Finding, sortFindings } from "../finding.ts";
-import { type Section, SECTIONS } from "../intent/intent.ts";
+import type { Section } from "../intent/intent.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";
 import type { Precedence } from "../intent/precedence.ts";
 import { revisionOf } from "../intent/revision.ts";
@@ -10,6 +10,7 @@ import type { KubernetesObject, OwnerReference } from "../kubernetes.ts";
 import { meshOf, meshOfPolicy } from "../mesh/all.ts";
 import type { Companion } from "../mesh/companion.ts";
 import type { MeshCompiler } from "../mesh/mesh.ts";
+import { sectionOf } from "../mesh/refused.ts";
 import { GENERATED_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, POLICY_UID_LABEL, SERVICE_KIND } from "../names.ts";
 import { type AimedTarget, precedenceWith, targetsOf } from "../policy/targets.ts";
 import { contextOf } from "../routes/attached.ts";
@@ -63,16 +64,25 @@ export function companionsOf(
     for (const finding of mesh.unfit({ service, intent })) {
       findings.push({ finding, owners: ownersOf([sectionOf(finding)], winners) });
     }
-    for (const companion of mesh.companions({ service, intent })) {
+    const refused: WantedCompanion[] = [];
+    const made = mesh.companions({ service, intent }).map((companion): WantedCompanion => {
       for (const section of companion.sections) unwritten.delete(section);
       const owners = ownersOf(companion.sections, winners);
       const rivals = mesh.rivals(companion, service);
       findings.push(...rivals.map((finding) => ({ finding, owners })));
-      if (rivals.some(({ severity }) => severity === "deny")) continue;
-      wanted.push({ ...companion, object: owned(companion, owners), service: key.name, owners });
-    }
+      const it = { ...companion, object: owned(companion, owners), service: key.name, owners };
+      if (rivals.some(({ severity }) => severity === "deny")) refused.push(it);
+      return it;
+    });
+    wanted.push(...withoutImpossible(made, refused));
   }
   return { wanted, findings, meshes, unwritten };
+}
+
+/** Those that can be written where some cannot: without these, and without what is nothing without them. */
+export function withoutImpossible<T extends Companion>(all: readonly T[], impossible: readonly T[]): readonly T[] {
+  const isTorn = impossible.some(({ tie }) => tie === "mutual");
+  return all.filter((it) => !impossible.includes(it) && !(isTorn && it.tie !== undefined));
 }
 
 /** What a policy is to hear of the companions that it has a part in; of selected Services at most `targetsMax`. */
@@ -81,12 +91,6 @@ export function companionFindings(policy: CompiledPolicy, world: World, targetsM
   const services = targetsOf(policy, world, targetsMax).filter(({ kind }) => kind === SERVICE_KIND);
   const all = services.flatMap((target) => companionsOf(target, precedenceOf(target), world).findings);
   return sortFindings(all.filter(({ owners }) => owners.includes(policy)).map(({ finding }) => finding));
-}
-
-/** `spec.mtls.mode` -> `mtls` */
-function sectionOf({ path }: Finding): Section | undefined {
-  const name = path.split(/[.[]/, 2)[1];
-  return SECTIONS.find((section) => section === name);
 }
 
 function ownersOf(

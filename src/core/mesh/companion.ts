@@ -19,4 +19,9 @@ export interface Companion {
   readonly sections: readonly Section[];
   /** With the apiVersion of the mesh's version, namespace, name and spec. */
   readonly object: KubernetesObject;
+  /**
+   * Those of a Service that are `mutual` mean what they should only together: where one of them cannot be written, none
+   * is, nor what is `dependent` on them. Absent: it stands alone.
+   */
+  readonly tie?: "mutual" | "dependent";
 }

@@ -42,7 +42,7 @@ export async function downloadModule(
   }
 }
 
-/** Our own minimal CRDs that stand for Linkerd's HTTPRoute and ServiceProfile. */
+/** Our own CRDs that stand for Linkerd's ServiceProfile and for those of its kinds of policy that Fairlead knows. */
 export function linkerdCrdPaths(): Promise<string[]> {
   return fixtures("linkerd-");
 }

@@ -1,6 +1,7 @@
-import type { Intent, Section } from "../../intent/intent.ts";
+import type { Section } from "../../intent/intent.ts";
 import { type CompanionKind, companionName, DESTINATION_RULE, SERVICE_KIND, VIRTUAL_SERVICE } from "../../names.ts";
 import type { Companion, HostIntent } from "../companion.ts";
+import { withoutRefused } from "../refused.ts";
 import { compileForIstio } from "./compile.ts";
 import { destinationRuleSpec } from "./destination-rule.ts";
 import { hostOf } from "./hosts.ts";
@@ -12,7 +13,7 @@ import { workloadCompanions } from "./workload-companions.ts";
 export function istioCompanions({ service, intent }: HostIntent): readonly Companion[] {
   const host = hostOf(service);
   const { istio } = service.version;
-  const possible = withoutRefused(intent);
+  const possible = withoutRefused(intent, compileForIstio(intent, SERVICE_KIND).findings);
   const make = (kind: CompanionKind, sections: readonly Section[], spec: object | undefined): readonly Companion[] => {
     if (spec === undefined) return [];
     const { namespace, name } = service.key;
@@ -34,13 +35,4 @@ export function istioCompanions({ service, intent }: HostIntent): readonly Compa
 
 function apiVersionOf(version: IstioVersion): string {
   return istioHas(version, "v1") ? "v1" : "v1beta1";
-}
-
-/** A section that Istio cannot do as a whole is left out as a whole: half of it would be something else. */
-function withoutRefused(intent: Intent): Intent {
-  const { findings } = compileForIstio(intent, SERVICE_KIND);
-  const refused = new Set(
-    findings.filter(({ severity }) => severity === "deny").map(({ path }) => path.split(/[.[]/, 2)[1] ?? ""),
-  );
-  return Object.fromEntries(Object.entries(intent).filter(([section]) => !refused.has(section)));
 }

@@ -13,8 +13,8 @@ import { isRetried, isUnretried, leavesService, timeoutOnRoute } from "../../int
 import { GATEWAY_HTTP_ROUTE, type TargetKind } from "../../names.ts";
 import { quote, withArticle } from "../../text.ts";
 import type { CompiledSettings, SettingsGroup } from "../mesh.ts";
-import { notBuilt } from "../not-built.ts";
 import { BREAKER_KEYS, RETRY_KEYS, TIMEOUT_KEYS } from "./annotations.ts";
+import { inboundDifferences } from "./inbound.ts";
 import { type LinkerdVersion, supports } from "./version.ts";
 
 /** Neutral intent to the annotations that Linkerd reads from this kind of target (docs/linkerd.md, Annotations). */
@@ -39,7 +39,7 @@ export function compileForLinkerd(intent: Intent, kind: TargetKind, version: Lin
   if (routes !== undefined && kind.kind === "Service") findings.push(...routeDifferences(intent, version));
   if (trafficSplit !== undefined) findings.push(...splitDifferences(trafficSplit, intent), ...splitIsDistinct(intent));
   if (faultInjection !== undefined) findings.push(noFaults());
-  findings.push(...notBuilt(intent, ["rateLimit", "mtls", "authorization"], "Linkerd"));
+  findings.push(...inboundDifferences(intent, version));
   return { groups, findings };
 }
 

@@ -21,6 +21,9 @@ const DEFAULT_OPAQUE_PORTS: readonly PortRange[] = [25, 587, 3306, 4444, 5432, 6
 /** Values of appProtocol with which Linkerd speaks HTTP (linkerd2 core/outbound.rs `AppProtocol`); others are opaque. */
 const HTTP_APP_PROTOCOLS: ReadonlySet<string> = new Set(["http", "kubernetes.io/h2c"]);
 
+/** What a Service says of its ports, and what decides how Linkerd reads it. */
+export type ServiceView = Pick<TargetContext, "key" | "object" | "namespace" | "version">;
+
 type PortRange = readonly [from: number, to: number];
 
 const ELIGIBLE: Eligibility = Object.freeze({ eligible: true, findings: Object.freeze([]) });
@@ -68,16 +71,44 @@ function refused(message: string, fix: string): Eligibility {
 }
 
 /** `port 3306 (opaque by default)`, or undefined when Linkerd detects HTTP on the port. */
-function whyNotHttp(port: ServicePort, target: TargetContext): string | undefined {
+function whyNotHttp(port: ServicePort, target: ServiceView): string | undefined {
   const protocol = port.protocol ?? "TCP";
   if (protocol !== "TCP") return `port ${port.port} (${protocol})`;
   if (typeof port.appProtocol === "string" && decidesByAppProtocol(target.version.linkerd)) {
     return HTTP_APP_PROTOCOLS.has(port.appProtocol) ? undefined : `port ${port.port} (appProtocol ${port.appProtocol})`;
   }
-  const written = annotationsOf(target.object)[OPAQUE_PORTS] ?? target.namespace?.annotations[OPAQUE_PORTS];
+  if (!isListedOpaque(port, target)) return undefined;
+  const isDefault = writtenOpaquePorts(target) === undefined;
+  return `port ${port.port} (${isDefault ? "opaque by default" : `opaque by ${OPAQUE_PORTS}`})`;
+}
+
+/** By the list of the Service, else that of its namespace, else Linkerd's. */
+function isListedOpaque({ port }: ServicePort, target: ServiceView): boolean {
+  const written = writtenOpaquePorts(target);
   const opaque = written === undefined ? DEFAULT_OPAQUE_PORTS : parsePortRanges(written);
-  if (!opaque.some(([from, to]) => port.port >= from && port.port <= to)) return undefined;
-  return `port ${port.port} (${written === undefined ? "opaque by default" : `opaque by ${OPAQUE_PORTS}`})`;
+  return opaque.some(([from, to]) => port >= from && port <= to);
+}
+
+function writtenOpaquePorts({ object, namespace }: ServiceView): string | undefined {
+  return annotationsOf(object)[OPAQUE_PORTS] ?? namespace?.annotations[OPAQUE_PORTS];
+}
+
+/** A TCP port of the Pods that a Service leads to. */
+export interface InboundPort {
+  /** By number or by name, as the Service has it. */
+  readonly port: number | string;
+  readonly speaksHttp: boolean;
+  /** Linkerd's proxy is not to look for a protocol there. */
+  readonly isOpaque: boolean;
+}
+
+/** Each port of the Pods once, in the order of the Service; it speaks HTTP where one port of the Service says so. */
+export function inboundPorts(target: ServiceView): readonly InboundPort[] {
+  const ports = recordsIn((target.object as Service).spec?.ports).filter(({ protocol = "TCP" }) => protocol === "TCP");
+  return [...Map.groupBy(ports, ({ port, targetPort = port }) => targetPort)].map(([port, leading]) => {
+    const speaksHttp = leading.some((one) => whyNotHttp(one, target) === undefined);
+    return { port, speaksHttp, isOpaque: !speaksHttp && leading.some((one) => isListedOpaque(one, target)) };
+  });
 }
 
 function howToSpeakHttp(ports: readonly ServicePort[], target: TargetContext): string {

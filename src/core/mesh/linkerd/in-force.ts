@@ -3,6 +3,7 @@ import { leavesService } from "../../intent/routes.ts";
 import { annotationsOf, type KubernetesObject, recordsIn, type Route } from "../../kubernetes.ts";
 import { GATEWAY_GROUP, LINKERD_POLICY_GROUP, SERVICE_KIND } from "../../names.ts";
 import type { InForce, TargetContext } from "../mesh.ts";
+import { carriedBeside } from "./companions.ts";
 import { linkerdEligibility, serviceParents, shadowingProfiles } from "./eligibility.ts";
 import type { StatusRange } from "./lists.ts";
 import { readAnnotations } from "./read.ts";
@@ -11,13 +12,14 @@ import { routeTimeoutsInForce } from "./route.ts";
 
 const NOTHING: InForce = Object.freeze({ settings: Object.freeze({}), inherited: Object.freeze({}) });
 
-/** Linkerd keeps retries, timeouts and breaker on the target; `routes` and `trafficSplit` are objects of their own. */
+/** Linkerd keeps retries, timeouts and breaker on the target; the other sections are objects of their own. */
 export function inForce(target: TargetContext, wanted: Intent): InForce {
   if (!linkerdEligibility(target).eligible || shadowingProfiles(target).length > 0) return NOTHING;
   return target.kind === SERVICE_KIND ? onService(target, wanted) : onRoute(target);
 }
 
-function onService({ object, version }: TargetContext, wanted: Intent): InForce {
+function onService(service: TargetContext, wanted: Intent): InForce {
+  const { object, version } = service;
   const reading = readAnnotations(annotationsOf(object), "Service", version.linkerd);
   const circuitBreaker = breakerOf(reading.accrual);
   const retry = retryOf(reading) ?? (leavesService(wanted.retry, wanted.routes) ? wanted.retry : undefined);
@@ -28,6 +30,7 @@ function onService({ object, version }: TargetContext, wanted: Intent): InForce 
       ...(retry !== undefined && { retry }),
       ...(wanted.routes !== undefined && { routes: wanted.routes }),
       ...(wanted.trafficSplit !== undefined && { trafficSplit: wanted.trafficSplit }),
+      ...carriedBeside({ service, intent: wanted }),
     },
     inherited: {},
   };

@@ -4,14 +4,17 @@ import { quote, showMs } from "../../text.ts";
 import type { MeshCompiler, MixedGroup, TargetContext, ValuePair } from "../mesh.ts";
 import type { MeshVersion } from "../version.ts";
 import { RETRY_KEYS, TIMEOUT_KEYS } from "./annotations.ts";
+import { linkerdCompanions } from "./companions.ts";
 import { compileForLinkerd } from "./compile.ts";
 import { parseDuration } from "./duration.ts";
 import { httpPorts, linkerdEligibility, shadowingProfiles } from "./eligibility.ts";
 import { inForce } from "./in-force.ts";
+import { unfitForLinkerd } from "./inbound.ts";
 import { isLinkerdKey, keySpec, type LinkerdGroup } from "./keys.ts";
 import { readAnnotations } from "./read.ts";
 import { forbiddenValues } from "./review-values.ts";
 import { reviewAnnotations } from "./review.ts";
+import { linkerdRivals } from "./rivals.ts";
 import { parseValue } from "./values.ts";
 
 /**
@@ -33,10 +36,10 @@ export const linkerd: MeshCompiler = {
   name: "Linkerd",
   settingsStand: "on the target",
   compile: (intent, kind, version) => compileForLinkerd(intent, kind, version.linkerd),
-  // Annotations carry all but the entries of routes, which are HTTPRoutes (core/routes).
-  companions: () => [],
-  unfit: () => [],
-  rivals: () => [],
+  // Annotations carry what clients do but the entries of routes, which are HTTPRoutes (core/routes).
+  companions: linkerdCompanions,
+  unfit: unfitForLinkerd,
+  rivals: linkerdRivals,
   eligibility: linkerdEligibility,
   httpPorts,
   shadows: shadowingProfiles,

@@ -42,6 +42,9 @@ const FIRST_EDGE_OF_MINOR: readonly Milestone[] = [
 /** linkerd2#12888: retry.linkerd.io and timeout.linkerd.io, Service, HTTPRoute and GRPCRoute. */
 const RETRIES_AND_TIMEOUTS: Milestone = { edge: [24, 7, 5], minor: 16 };
 
+/** `accessPolicy` of Server, in its v1beta3. The edge release of the minor, which has it for sure. */
+const ACCESS_POLICY: Milestone = { edge: [24, 8, 2], minor: 16 };
+
 /** linkerd2#15374: mode unified, load biasing, trimmed numbers; the route webhook stops parsing accrual. */
 const UNIFIED_ACCRUAL: Milestone = { edge: [26, 6, 2], minor: 20 };
 
@@ -54,6 +57,10 @@ export const LINKERD_FEATURES = {
   routeWebhookParsesAccrual: { since: RETRIES_AND_TIMEOUTS, until: UNIFIED_ACCRUAL },
   /** `policy.linkerd.io` HTTPRoute `rules[].timeouts.backendRequest` does something. */
   routeBackendRequestTimeout: { since: { edge: [23, 6, 1], minor: OLDEST_MINOR }, until: RETRIES_AND_TIMEOUTS },
+  /** A Server says by itself whom it lets in; without that it lets in only whom an AuthorizationPolicy names. */
+  serverAccessPolicy: { since: ACCESS_POLICY },
+  /** HTTPLocalRateLimitPolicy. */
+  localRateLimit: { since: { edge: [24, 11, 2], minor: 17 } },
   /** A Service port's appProtocol decides over opaque-ports (linkerd2#13721). */
   appProtocol: { since: { edge: [25, 3, 1], minor: 18 } },
   /** `gateway.networking.k8s.io` HTTPRoute `rules[].timeouts.request` is honoured (linkerd2#14750). */
