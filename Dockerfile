@@ -20,5 +20,6 @@ ENV NODE_ENV=production
 COPY --from=dependencies /app/package.json ./
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist dist
-ENTRYPOINT ["/nodejs/bin/node", "/app/dist/cli.js"]
+# A small young generation: docs/adr/0024-young-generation.md
+ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=4", "/app/dist/cli.js"]
 CMD ["--help"]

@@ -119,7 +119,7 @@ function introduction({ flags, date, durationMs, loadBefore }: Results): string 
     "",
     "**Bare** is the yardstick of reviews and creates: a `node:https` server of some 75 lines (`test/bench/bare-server.ts`) that parses the review, adds " +
       "the five annotations of a circuit breaker and a record where they are missing, and says yes at the validating door. It " +
-      "checks nothing, counts nothing, logs nothing. **Fairlead** is `fairlead serve --role admission`, beside its controller, as in a pod: token and CA of a service " +
+      "checks nothing, counts nothing, logs nothing. **Fairlead** is `fairlead serve --role admission`, beside its controller, as in a pod: flags of node as in the image, token and CA of a service " +
       `account, log at info (a line for each review that changes or finds something) into a file, ${POLICIES} policies and more than ${SERVICES.toLocaleString("en")} Services, all in ` +
       "the one namespace that is asked for.",
   ].join("\n");

@@ -49,7 +49,7 @@ export interface StartOptions {
   readonly controlPlane: ControlPlane;
   /** From compile(). */
   readonly dist: string;
-  /** Flags of node for Fairlead, such as `--cpu-prof`. */
+  /** Flags of node for both servers, such as `--cpu-prof`. */
   readonly nodeFlags: readonly string[];
 }
 
@@ -68,7 +68,19 @@ export async function startBareServer({ workspace, dist, nodeFlags }: StartOptio
   return { name: "bare", child, port, caPem: authority.certPem };
 }
 
-/** `fairlead serve` with the token of a service account, as in a pod, on free ports, logging at info into a file. */
+/** The flags that the image gives to node, between its path and that of our own entry. */
+function imageNodeFlags(): readonly string[] {
+  const [, entry = "[]"] = /^ENTRYPOINT (\[.+\])$/m.exec(readFileSync(join(ROOT, "Dockerfile"), "utf8")) ?? [];
+  const command = JSON.parse(entry) as readonly string[];
+  if (!command.at(-1)?.endsWith("/cli.js"))
+    throw new Error(`Found ENTRYPOINT ${entry} in the Dockerfile, wanted node and cli.js`);
+  return command.slice(1, -1);
+}
+
+/**
+ * `fairlead serve` with the flags of the image and the token of a service account, as in a pod, on free ports, logging
+ * at info into a file.
+ */
 export function spawnFairlead(
   { workspace, controlPlane, dist, nodeFlags }: StartOptions,
   { name, account, flags }: { readonly name: string; readonly account: Account; readonly flags: readonly string[] },
@@ -88,7 +100,7 @@ export function spawnFairlead(
     "--log-level=info",
   ];
   const probe = ["--import", join(dist, "test/bench/probe.js")];
-  const args = [...nodeFlags, ...probe, join(dist, "src/cli.js"), ...serve, ...flags];
+  const args = [...imageNodeFlags(), ...nodeFlags, ...probe, join(dist, "src/cli.js"), ...serve, ...flags];
   return new Child({ args, env, logPath: workspace.file(`${name}.log`) });
 }
 
