@@ -1,6 +1,7 @@
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
 import { resourcePath } from "../../src/k8s/client.ts";
 import { NAMESPACE, service } from "../dataplane/objects.ts";
+import { isReady, type ObservedPolicy } from "../dataplane/policy.ts";
 import type { Plan } from "./limits.ts";
 import type { MeshStage } from "./mesh-stage.ts";
 import { faultPolicy, untilAnswered } from "./proxy.ts";
@@ -23,12 +24,14 @@ export interface MeshScaleResult {
   readonly rssAfter: Both;
 }
 
+/** The namespace has other policies, too. */
+const PREFIX = "many-";
 const STATUS = 418;
 
 /** Many Services at once get a policy each, and the proxy of one client has to know them all. */
 export async function measureMeshScale(stage: MeshStage, plan: Plan): Promise<MeshScaleResult> {
   const { client, mesh, roles } = stage;
-  const names = Array.from({ length: plan.meshServices }, (_, index) => `many-${String(index).padStart(5, "0")}`);
+  const names = Array.from({ length: plan.meshServices }, (_, index) => `${PREFIX}${String(index).padStart(5, "0")}`);
   await inParallel(names, (name) => createService(client, NAMESPACE, service(name, 1)));
   await mesh.settle();
   const processes = { controller: roles.controller, admission: roles.admission.child };
@@ -72,26 +75,12 @@ const READY_LIMIT_MS = 180_000;
 /** Seldom, since every answer has all policies. */
 const READY_INTERVAL_MS = 500;
 
-interface Observed {
-  readonly metadata?: { readonly name?: string; readonly generation?: number };
-  readonly status?: { readonly conditions?: readonly Condition[] };
-}
-
-interface Condition {
-  readonly type: string;
-  readonly status: string;
-  readonly observedGeneration?: number;
-}
-
 async function countReady({ client }: MeshStage): Promise<number> {
   let count = 0;
   await client.list(resourcePath({ ...POLICIES_REF, namespace: NAMESPACE }), {
     onPage(items) {
-      for (const { metadata, status } of items as readonly Observed[]) {
-        const ready = status?.conditions?.find(({ type }) => type === "Ready");
-        const holds = ready?.status === "True" && ready.observedGeneration === metadata?.generation;
-        if (holds && metadata?.name?.startsWith("many-")) count += 1;
-      }
+      for (const policy of items as readonly ObservedPolicy[])
+        if (isReady(policy) && policy.metadata?.name?.startsWith(PREFIX)) count += 1;
     },
   });
   return count;

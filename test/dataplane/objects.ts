@@ -1,6 +1,7 @@
 /** Objects that the harness itself needs. Each is written as a person would write it. */
 
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
+import type { ProxyIdentity } from "../../src/dev/mesh/bootstrap.ts";
 
 export type ApiObject = KubernetesObject & Readonly<Record<string, unknown>>;
 
@@ -12,10 +13,10 @@ export function hostOf(service: string): string {
   return `${service}.${NAMESPACE}.svc.cluster.local`;
 }
 
-/** A Service without pods behind it, so that nobody but the harness writes its endpoints. */
+/** A Service of the pods of that name. No controller runs, so that nobody but the harness writes its endpoints. */
 export function service(name: string, targetPort: number): ApiObject {
-  const ports = [{ name: "http", port: 80, targetPort }];
-  return { apiVersion: "v1", kind: "Service", metadata: { name, namespace: NAMESPACE }, spec: { ports } };
+  const spec = { selector: { app: name }, ports: [{ name: "http", port: 80, targetPort }] };
+  return { apiVersion: "v1", kind: "Service", metadata: { name, namespace: NAMESPACE }, spec };
 }
 
 /** The endpoints of a Service, which are ready; those with a proxy have a pod, see {@link proxiedPod}. */
@@ -65,9 +66,9 @@ function podName(address: string): string {
 }
 
 /** Makes the proxy of this workload listen at an address of its own, on the port of every Service. */
-export function clientSidecar(name: string, bind: string): ApiObject {
+export function clientSidecar({ name, namespace }: ProxyIdentity, bind: string): ApiObject {
   const egress = [{ bind, captureMode: "NONE", hosts: ["*/*"] }];
-  return sidecar(name, { egress });
+  return sidecar({ name, namespace }, { egress });
 }
 
 export interface InboundOptions {
@@ -88,16 +89,13 @@ export function serverSidecar(name: string, options: InboundOptions): ApiObject 
       defaultEndpoint: `127.0.0.1:${backendPort}`,
     },
   ];
-  return sidecar(name, { ingress, egress: [{ bind, captureMode: "NONE", hosts: [`./${hostOf(BARRIER)}`] }] });
+  const egress = [{ bind, captureMode: "NONE", hosts: [`./${hostOf(BARRIER)}`] }];
+  return sidecar({ name, namespace: NAMESPACE }, { ingress, egress });
 }
 
-function sidecar(name: string, spec: object): ApiObject {
-  return {
-    apiVersion: NETWORKING,
-    kind: "Sidecar",
-    metadata: { name, namespace: NAMESPACE },
-    spec: { workloadSelector: { labels: { app: name } }, ...spec },
-  };
+function sidecar(metadata: { readonly name: string; readonly namespace: string }, spec: object): ApiObject {
+  const workloadSelector = { labels: { app: metadata.name } };
+  return { apiVersion: NETWORKING, kind: "Sidecar", metadata, spec: { workloadSelector, ...spec } };
 }
 
 /** The Service that exists only to be asked how far a proxy is. */

@@ -7,10 +7,9 @@ import { resourcePath } from "../../src/k8s/client.ts";
 import { applyObject, deleteObject } from "./api.ts";
 import type { Mesh } from "./mesh.ts";
 import { NAMESPACE } from "./objects.ts";
-import type { Delivery } from "./scenario.ts";
 
 /** What the status of a policy says of how far it is. */
-interface Observed extends KubernetesObject {
+export interface ObservedPolicy extends KubernetesObject {
   readonly status?: {
     readonly conditions?: readonly {
       readonly type: string;
@@ -31,11 +30,6 @@ export class ServicePolicy {
     this.#service = service;
     const kind = { group: FAIRLEAD_GROUP, version: "v1alpha1", resource: "resiliencepolicies" };
     this.#path = resourcePath({ ...kind, namespace: NAMESPACE, name: service });
-  }
-
-  /** Puts these sections in force, and takes them back by deleting the policy. */
-  with(sections: object): Delivery {
-    return { apply: () => this.apply(sections), takeBack: () => this.remove() };
   }
 
   /** Writes the policy and waits until Fairlead says that it is in force, and the proxies have what it wrote. */
@@ -67,7 +61,8 @@ export class ServicePolicy {
   }
 }
 
-function isReady({ metadata, status }: Observed): boolean {
+/** Whether the status says so of what the spec says now. */
+export function isReady({ metadata, status }: ObservedPolicy): boolean {
   const ready = status?.conditions?.find(({ type }) => type === "Ready");
   return ready?.status === "True" && ready.observedGeneration === metadata?.generation;
 }

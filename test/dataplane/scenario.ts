@@ -1,37 +1,28 @@
 import { expect } from "vitest";
-import type { Mesh } from "./mesh.ts";
-import type { ApiObject } from "./objects.ts";
 
-/** How something comes to be in force, and goes again. Each ends when the proxies do as they are told. */
-export interface Delivery {
-  apply(): Promise<void>;
-  takeBack(): Promise<void>;
-}
-
-/** Objects of the mesh as a person would write them. */
-export function handWritten(mesh: Mesh, ...objects: readonly ApiObject[]): Delivery {
-  return { apply: () => mesh.apply(objects), takeBack: () => mesh.remove(objects) };
-}
-
-/** What is seen of traffic, as plain data; an expectation may hold asymmetric matchers. */
-export interface Scenario {
-  readonly delivery: Delivery;
-  /** Sends requests and tells what became of them. It begins with counts of zero each time. */
+/** What is seen of traffic as a policy says one thing after the other. */
+export interface Course {
+  readonly policy: { apply(sections: object): Promise<void>; remove(): Promise<void> };
+  /** Sends requests and tells what became of them, as plain data. It begins with counts of zero each time. */
   readonly traffic: () => Promise<unknown>;
-  readonly inForce: unknown;
+  /** The sections of the policy, each time all of them, and what is then seen; asymmetric matchers may be in it. */
+  readonly steps: readonly (readonly [sections: object, seen: unknown])[];
+  /** What is seen before the policy is there, and once it is deleted. */
   readonly without: unknown;
 }
 
-/** Shows that something acts, and that the proxies are back to what they were once it is taken back. */
-export async function expectToActAndGo({ delivery, traffic, inForce, without }: Scenario): Promise<void> {
+/** Shows that each change of a policy acts, and that the proxies are back to what they were once it is deleted. */
+export async function expectToFollow({ policy, traffic, steps, without }: Course): Promise<void> {
   expect(await traffic(), "before").toEqual(without);
-  await delivery.apply();
   try {
-    expect(await traffic(), "in force").toEqual(inForce);
+    for (const [sections, seen] of steps) {
+      await policy.apply(sections);
+      expect(await traffic(), JSON.stringify(sections)).toEqual(seen);
+    }
   } finally {
-    await delivery.takeBack();
+    await policy.remove();
   }
-  expect(await traffic(), "taken back").toEqual(without);
+  expect(await traffic(), "deleted").toEqual(without);
 }
 
 interface Matcher {

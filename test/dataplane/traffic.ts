@@ -11,6 +11,10 @@ export interface HttpRequest {
   readonly port: number;
   /** The host that is asked for, whatever is at the address. */
   readonly host: string;
+  /** The address that it comes from, where that matters. */
+  readonly from?: string;
+  /** GET unless told. */
+  readonly method?: string;
   readonly path?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -22,11 +26,20 @@ export interface HttpAnswer {
   readonly elapsedMs: number;
 }
 
-/** Sends one GET over a connection of its own: one that was kept would still have the configuration it began with. */
+/** Sends one request without a body over a connection of its own: one that was kept would still have the configuration it began with. */
 export async function send(options: HttpRequest): Promise<HttpAnswer> {
-  const { address, port, host, path = "/", headers = {} } = options;
+  const { address, port, host, from, method = "GET", path = "/", headers = {} } = options;
   const startMs = performance.now();
-  const outgoing = request({ host: address, port, path, headers: { ...headers, host }, agent: false });
+  const source = from === undefined ? {} : { localAddress: from };
+  const outgoing = request({
+    ...source,
+    host: address,
+    port,
+    method,
+    path,
+    headers: { ...headers, host },
+    agent: false,
+  });
   const limit = setTimeout(
     () => outgoing.destroy(new Error(`no answer within ${ANSWER_LIMIT_MS} ms`)),
     ANSWER_LIMIT_MS,

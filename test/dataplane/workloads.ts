@@ -1,4 +1,5 @@
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
+import type { ProxyIdentity } from "../../src/dev/mesh/bootstrap.ts";
 import { applyStatus } from "./api.ts";
 import { Backend } from "./backend.ts";
 import type { Member, Mesh } from "./mesh.ts";
@@ -16,7 +17,7 @@ import {
 import type { HttpRequest } from "./traffic.ts";
 
 const SERVICE_PORT = 80;
-const POD_PORT = 8080;
+export const POD_PORT = 8080;
 
 /** What runs in the mesh: servers behind Services, and clients that ask for them. Each has an address of its own. */
 export class Workloads {
@@ -45,29 +46,19 @@ export class Workloads {
     const object = proxiedPod(name, pod);
     await this.#mesh.apply([sidecar, object]);
     await applyStatus(this.#mesh.client, runningStatus(object, pod));
-    await this.#join(name, { pod, bind });
+    await this.#mesh.join(identityOf(name, { namespace: NAMESPACE, address: pod }), bind);
     await this.#publish(name, { addresses: [pod], port: POD_PORT, proxied: true });
     return { backend, address: pod };
   }
 
-  /** A workload that asks for Services. */
-  async addClient(name: string): Promise<Member> {
+  /** A workload that asks for Services, with a ServiceAccount of its own; its namespace must exist. */
+  async addClient(name: string, namespace = NAMESPACE): Promise<Member> {
     const addresses = this.#newAddresses();
-    await this.#mesh.apply([clientSidecar(name, addresses.bind)]);
-    const client = await this.#join(name, addresses);
+    const identity = identityOf(name, { namespace, address: addresses.pod });
+    await this.#mesh.apply([clientSidecar(identity, addresses.bind)]);
+    const client = await this.#mesh.join(identity, addresses.bind);
     this.#clients.push(client);
     return client;
-  }
-
-  async #join(name: string, addresses: { pod: string; bind: string }): Promise<Member> {
-    const identity = {
-      name,
-      namespace: NAMESPACE,
-      address: addresses.pod,
-      labels: { app: name },
-      serviceAccount: name,
-    };
-    return this.#mesh.join(identity, addresses.bind);
   }
 
   async #publish(name: string, options: EndpointOptions): Promise<void> {
@@ -89,6 +80,10 @@ export class Workloads {
     this.#lastNumber += 1;
     return { pod: `10.200.0.${this.#lastNumber}`, bind: `127.0.1.${this.#lastNumber}` };
   }
+}
+
+function identityOf(name: string, at: { readonly namespace: string; readonly address: string }): ProxyIdentity {
+  return { name, ...at, labels: { app: name }, serviceAccount: name };
 }
 
 /** A request of this client for a Service, through its proxy. */
