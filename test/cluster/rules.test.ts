@@ -1,3 +1,5 @@
+import { globSync } from "node:fs";
+import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
 import { policy, Session, service } from "./session.ts";
@@ -12,6 +14,10 @@ beforeAll(async () => {
   await session.namespace("shop", "enforce");
   await session.namespace("trial", "warn");
   await session.namespace("quiet", "audit");
+  await session.kubectl(
+    "apply -f -",
+    policy("shop", "timed", { targetSelector: { matchLabels: TIMED }, timeout: { request: "2s" } }),
+  );
   await session.kubectl("apply -f examples/rules/");
   await session.kubectl("wait admissionrules --all --for=condition=Ready --timeout=30s");
   const wrong = { ...unnamed("probe"), spec: { ports: [{ port: 80 }], externalIPs: ["198.51.100.7"] } };
@@ -24,6 +30,9 @@ beforeAll(async () => {
   }
 });
 afterAll(() => session?.stop());
+
+/** Such Services get a request timeout from a policy. */
+const TIMED = { timed: "yes" };
 
 type Write = Readonly<Record<string, unknown>>;
 
@@ -44,6 +53,11 @@ const NO_TIMEOUT = [
   "- rule request-timeout: no request timeout is in force, so a caller may wait for ever; found mesh.applies = true, variables.timeout = none (FL720)",
   "  fix: set timeout.request in a ResiliencePolicy for it",
 ];
+const NOT_IDEMPOTENT = [
+  '- rule idempotent-retries: POST and PATCH requests to it would be sent again when they fail; found variables.isListed = false, variables.open = ["POST", "PATCH"] (FL720)',
+  "  fix: set retry.maxAttempts 0 for them in an entry of routes, or name the Service in params.listed",
+];
+const BY_HAND = "  fix: remove them, and say the same in a ResiliencePolicy";
 const NO_NAME = [
   '- spec.ports: rule named-ports: ports without a name: 80; found object.spec.ports = [{protocol: "TCP", port: 80, targetPort: 80}] (FL720)',
   "  fix: give each port a name, such as http or grpc",
@@ -57,6 +71,9 @@ function refusal(entry: "fail" | "ignore", subject: string, lines: readonly stri
   const denied = `admission webhook "rules-${entry}.fairlead.dev" denied the request: `;
   return `${denied}${subject} cannot be accepted, ${count}:\n${lines.join("\n")}\n`;
 }
+
+/** Names of the rules that have refused something with exactly the text that is expected. */
+const told = new Set<string>();
 
 describe("the guardrails of examples/rules refuse, all at once and with a fix", () => {
   test.each<readonly [what: string, write: Write, text: string]>([
@@ -77,10 +94,9 @@ describe("the guardrails of examples/rules refuse, all at once and with a fix", 
       `The request is invalid: error when creating "STDIN": ${refusal("ignore", "Service shop/a", [
         "- rule bounded-retries: a request may be retried 5 times, wanted at most 3; found variables.most = 5, params.max = 3 (FL720)",
         "  fix: lower retry.maxAttempts",
-        '- rule idempotent-retries: POST and PATCH requests to it would be sent again when they fail; found variables.isListed = false, variables.open = ["POST", "PATCH"] (FL720)',
-        "  fix: set retry.maxAttempts 0 for them in an entry of routes, or name the Service in params.listed",
+        ...NOT_IDEMPOTENT,
         '- rule no-handwritten-settings: settings by hand: retry.linkerd.io/http, retry.linkerd.io/limit, timeout.linkerd.io/request; found variables.isGenerated = false, variables.byHand = ["retry.linkerd.io/http", "retry.linkerd.io/limit", "timeout… (FL720)',
-        "  fix: remove them, and say the same in a ResiliencePolicy",
+        BY_HAND,
         '- rule request-timeout: the request timeout in force is 60s, wanted at most 30s; found variables.timeout = 60s, params.max = "30s" (FL720)',
         TOO_LONG,
       ])}`,
@@ -93,6 +109,49 @@ describe("the guardrails of examples/rules refuse, all at once and with a fix", 
         "  fix: add circuitBreaker: {} to a ResiliencePolicy for it; the defaults are a good start",
         ...NO_TIMEOUT,
       ])}`,
+    ],
+    [
+      "retries that nothing ends",
+      named("b", { annotations: { "retry.linkerd.io/http": "5xx", "retry.linkerd.io/limit": "1" } }),
+      `The request is invalid: error when creating "STDIN": ${refusal("ignore", "Service shop/b", [
+        ...NOT_IDEMPOTENT,
+        '- rule no-handwritten-settings: settings by hand: retry.linkerd.io/http, retry.linkerd.io/limit; found variables.isGenerated = false, variables.byHand = ["retry.linkerd.io/http", "retry.linkerd.io/limit"] (FL720)',
+        BY_HAND,
+        ...NO_TIMEOUT,
+        "- rule retry-needs-timeout: a request may be retried 1 times, and no request timeout ends it; found effective.retry.maxAttempts = 1, effective.timeout.request is not set (FL720)",
+        "  fix: set timeout.request where retry is set",
+      ])}`,
+    ],
+    [
+      "tries that the request timeout cuts off",
+      named("b", {
+        annotations: {
+          "retry.linkerd.io/http": "5xx",
+          "retry.linkerd.io/limit": "2",
+          "retry.linkerd.io/timeout": "2s",
+          "timeout.linkerd.io/request": "5s",
+        },
+      }),
+      `The request is invalid: error when creating "STDIN": ${refusal("ignore", "Service shop/b", [
+        ...NOT_IDEMPOTENT,
+        '- rule no-handwritten-settings: settings by hand: retry.linkerd.io/http, retry.linkerd.io/limit, retry.linkerd.io/timeout, timeout.linkerd.io/request; found variables.isGenerated = false, variables.byHand = ["retry.linkerd.io/http", "retry.linkerd.io/limit", "retry.l… (FL720)',
+        BY_HAND,
+        "- rule tries-fit-timeout: 3 tries of 2000 ms each do not fit into the request timeout of 5000 ms; found variables.wholeMs = 5000, variables.tries = 3, variables.eachMs = 2000 (FL720)",
+        "  fix: raise timeout.request, lower retry.timeout, or retry less often",
+      ])}`,
+    ],
+    [
+      "an address that is not its own",
+      written("b", { ports: [{ name: "http", port: 80 }], externalIPs: ["198.51.100.7"] }, { labels: TIMED }),
+      // The API server's own warning comes first.
+      `Warning: spec.externalIPs is deprecated and may no longer be implemented in some clusters\nError from server (Forbidden): error when creating "STDIN": ${refusal(
+        "fail",
+        "Service shop/b",
+        [
+          '- rule no-external-ips: spec.externalIPs holds 198.51.100.7; found variables.claimed = ["198.51.100.7"] (FL720)',
+          "  fix: remove them; use type: LoadBalancer, or an Ingress or Gateway",
+        ],
+      )}`,
     ],
     [
       "an ExternalName that leads into the cluster",
@@ -121,6 +180,7 @@ describe("the guardrails of examples/rules refuse, all at once and with a fix", 
     ],
   ])("%s", async (_, write, text) => {
     expect(await session.refused("create -f -", write)).toBe(text);
+    for (const [, name = ""] of text.matchAll(/^- .*?rule ([a-z-]+): /gm)) told.add(name);
   });
 
   test("a policy for what it would do to its target", async () => {
@@ -137,6 +197,43 @@ describe("the guardrails of examples/rules refuse, all at once and with a fix", 
       ]),
     );
   });
+});
+
+test("every guardrail of examples/rules has refused something above", () => {
+  const rules = globSync("*.yaml", { cwd: join(import.meta.dirname, "../../examples/rules") });
+  const unseen = rules.map((file) => basename(file, ".yaml")).filter((name) => !told.has(name));
+  expect(unseen).toEqual([]);
+});
+
+test("the action Warn warns, Audit speaks to the audit log alone, and both let it pass", async () => {
+  const labels = { ...TIMED, probe: "actions" };
+  const rule = (name: string, action: string): object => ({
+    apiVersion: "fairlead.dev/v1alpha1",
+    kind: "AdmissionRule",
+    metadata: { name },
+    spec: {
+      matchConstraints: {
+        resourceRules: [{ apiGroups: [""], apiVersions: ["v1"], operations: ["*"], resources: ["services"] }],
+        objectSelector: { matchLabels: { probe: "actions" } },
+      },
+      validations: [
+        { expression: "object.metadata.name.startsWith('shop-')", message: "whose it is stays open", fix: "say it" },
+      ],
+      actions: [action],
+    },
+  });
+  await session.kubectl("apply -f -", rule("warned", "Warn"));
+  await session.kubectl("apply -f -", rule("recorded", "Audit"));
+  await session.kubectl("wait admissionrule/warned admissionrule/recorded --for=condition=Ready --timeout=30s");
+  expect((await session.kubectl("create -f -", named("nobodys", { labels }))).warnings).toEqual([
+    'FL721 metadata.name: rule warned: whose it is stays open; found object.metadata.name = "nobodys"; say it',
+  ]);
+  const [write] = await session.audited("shop", "nobodys");
+  expect(write).toMatchObject({
+    code: 201,
+    ruleAnnotations: { "rules-fail.fairlead.dev/recorded.validation_failure": "whose it is stays open" },
+  });
+  await session.kubectl("delete admissionrule warned recorded");
 });
 
 describe("the mode of the namespace", () => {

@@ -61,6 +61,8 @@ export interface AuditedWrite {
   readonly code: number;
   /** By `configuration/round`: what each mutating webhook answered; undefined where it changed nothing. */
   readonly patches: Readonly<Record<string, readonly PatchOperation[] | undefined>>;
+  /** What rules say for the audit log, by webhook and key. */
+  readonly ruleAnnotations: StringMap;
 }
 
 export interface SessionOptions {
@@ -301,7 +303,8 @@ function auditedWrite({ verb, userAgent, responseStatus, annotations = {} }: Aud
     const said = JSON.parse(text) as { configuration: string; patch?: readonly PatchOperation[] };
     patches[`${said.configuration}/${round}`] ??= said.patch;
   }
-  return { verb, userAgent, code: responseStatus.code, patches };
+  const ofRules = Object.entries(annotations).filter(([key]) => /^rules-(?:fail|ignore)\.fairlead\.dev\//.test(key));
+  return { verb, userAgent, code: responseStatus.code, patches, ruleAnnotations: Object.fromEntries(ofRules) };
 }
 
 export function policy(namespace: string, name: string, spec: object): object {
