@@ -85,6 +85,11 @@ export class FileWorld implements World {
     return NO_CONTROL_PLANES;
   }
 
+  /** Files hold no endpoints. */
+  endpointsOf(): undefined {
+    return undefined;
+  }
+
   policiesIn(namespace: string): readonly CompiledPolicy[] {
     return [...(this.#policies.get(namespace)?.values() ?? [])];
   }

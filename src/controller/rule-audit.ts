@@ -40,8 +40,8 @@ const REST_MS = 2_000;
 const REST_FACTOR = 9;
 /** After looks of which some part failed. */
 const BACKOFF = { baseMs: REST_MS, capMs: 5 * 60_000 };
-/** What is told of policies beside `policy`: their status and revisions change nothing in the mesh. */
-const UNHEEDED: ReadonlySet<Change["type"]> = new Set(["policyObject", "owned"]);
+/** What changes no setting: the status and the revisions of policies, and how many endpoints there are. */
+const UNHEEDED: ReadonlySet<Change["type"]> = new Set(["policyObject", "owned", "endpoints"]);
 /** Reviews and everything else go between: no rule takes longer than its budget, 50 ms, most take microseconds. */
 const SLICE_MS = 10;
 

@@ -180,6 +180,11 @@ export const FINDINGS = {
     "A port of the Service leads to a port of the Pods by name",
     "Istio tells ports of Pods apart by number. Without the number the section could only be written for all ports of the Pods, and would shut those that it is not for.",
   ),
+  FL331: entry(
+    "warn",
+    "The breaker shuts no endpoint out",
+    "Istio may shut out maxEjectionPercent of the endpoints that there are. Where that is less than one it shuts out none, however often it fails.",
+  ),
   FL401: entry("deny", "Linkerd drops this value", "Linkerd logs one line and drops the whole group of settings."),
   FL402: entry(
     "deny",

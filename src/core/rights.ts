@@ -56,6 +56,13 @@ const WATCHED: readonly Right[] = [
   },
   ...companions(["list", "watch"], "objects of people that speak of the same Services; those that Fairlead made"),
   {
+    apiGroup: "discovery.k8s.io",
+    resources: ["endpointslices"],
+    verbs: ["list", "watch"],
+    scope: "Cluster",
+    why: "how many endpoints a Service has, once a policy sets maxEjectionPercent below 100",
+  },
+  {
     apiGroup: FAIRLEAD_GROUP,
     resources: ["resiliencepolicies", "admissionrules", "ruleexceptions"],
     verbs: ["list", "watch"],

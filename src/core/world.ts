@@ -61,6 +61,8 @@ export interface World extends RuleWorld {
   namespace(name: string): NamespaceInfo | undefined;
   /** The control planes of the meshes, as far as they show themselves; the same list until one changes. */
   controlPlanes(): readonly ControlPlane[];
+  /** Ready endpoints of a Service; undefined where nobody counts them, or none is known. */
+  endpointsOf(service: string, namespace: string): number | undefined;
   /** Accepted policies of a namespace, in any order. */
   policiesIn(namespace: string): readonly CompiledPolicy[];
   /** The live target, or undefined when it does not exist (or is not known yet). */

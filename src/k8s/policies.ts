@@ -1,6 +1,8 @@
 import type { CompiledPolicy } from "../core/intent/policy.ts";
 import type { KubernetesObject, ObjectMeta } from "../core/kubernetes.ts";
 import { NamespacedMap } from "./namespaced.ts";
+import { describeError } from "./ports.ts";
+import type { StoreOptions } from "./store-options.ts";
 
 /** What a policy event meant for the targets: `compiled` where another setting is in force now. */
 export type PolicyNews = "compiled" | "same";
@@ -58,4 +60,18 @@ function isSame(before: CompiledPolicy | undefined, after: CompiledPolicy | unde
 function withoutManagedFields(object: KubernetesObject): KubernetesObject {
   const { managedFields: _managed, ...metadata } = (object.metadata ?? {}) as ObjectMeta & { managedFields?: unknown };
   return { ...object, metadata };
+}
+
+/** A compiler that throws must not leave the earlier policy in force. */
+export function compileSafely(
+  object: KubernetesObject,
+  { compilePolicy, log }: Pick<StoreOptions, "compilePolicy" | "log">,
+): CompiledPolicy | undefined {
+  try {
+    return compilePolicy(object).policy;
+  } catch (error) {
+    const { namespace, name } = object.metadata ?? {};
+    log.error({ namespace, name, error: describeError(error) }, "policy could not be compiled");
+    return undefined;
+  }
 }

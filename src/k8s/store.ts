@@ -2,6 +2,7 @@ import type { CompiledPolicy } from "../core/intent/policy.ts";
 import type { KubernetesObject } from "../core/kubernetes.ts";
 import type { ControlPlane } from "../core/mesh/control-plane.ts";
 import { versionsTaken } from "../core/mesh/discovery.ts";
+import { dependsOnEndpoints } from "../core/mesh/istio/ejection.ts";
 import {
   COMPANION_KINDS,
   type CompanionKind,
@@ -21,9 +22,10 @@ import { type ResourceRef, resourcePath } from "./client.ts";
 import type { Change } from "./change.ts";
 import { companionHandler, CompanionIndex } from "./companion-index.ts";
 import { ControlPlanes } from "./control-planes.ts";
+import { EndpointCounts } from "./endpoints.ts";
 import { NamespacedMap, TargetIndex, targetKeyOf } from "./namespaced.ts";
 import { NamespaceIndex } from "./namespaces.ts";
-import { PolicyIndex, type PolicyNews } from "./policies.ts";
+import { compileSafely, PolicyIndex, type PolicyNews } from "./policies.ts";
 import { describeError, systemClock } from "./ports.ts";
 import { profileHandler, ProfileIndex } from "./profiles.ts";
 import { reduce, slim } from "./reduce.ts";
@@ -37,6 +39,7 @@ import { WATCH_TUNING, type WatchedPart, type WatchHandler } from "./watch-optio
 const NAMESPACES: ResourceRef = { group: CORE_GROUP, resource: "namespaces" };
 const POLICIES: ResourceRef = { group: FAIRLEAD_GROUP, resource: "resiliencepolicies" };
 const CONTROLLER_REVISIONS: ResourceRef = { group: "apps", resource: "controllerrevisions" };
+const ENDPOINT_SLICES: ResourceRef = { group: "discovery.k8s.io", resource: "endpointslices" };
 const SERVICE_PROFILES: ResourceRef = { group: "linkerd.io", resource: "serviceprofiles" };
 
 /** The world in memory, fed by one cluster-wide watch a kind. Everything read from it is immutable. */
@@ -48,6 +51,7 @@ export class ClusterStore implements World {
   readonly #revisions = new NamespacedMap<KubernetesObject>();
   readonly #targets = new TargetIndex();
   readonly #controlPlanes = new ControlPlanes();
+  readonly #endpoints: EndpointCounts;
   readonly #profiles = new ProfileIndex();
   readonly #companions = new CompanionIndex();
   readonly #rules: RuleStore;
@@ -89,6 +93,10 @@ export class ClusterStore implements World {
         this.#watch({ group: kind.group, resource: kind.resource }, companionHandler(kind, this.#companions, emit)),
       ]),
     );
+    this.#endpoints = new EndpointCounts((handler) => this.#watch(ENDPOINT_SLICES, handler), {
+      changed: (namespace) => this.#endpointsChanged(namespace),
+      counted: () => this.#optedIn().forEach((namespace) => this.#endpointsChanged(namespace)),
+    });
     this.#otherWatches = [
       ...this.#companionWatches.values(),
       ...this.#rules.watches((resource, handler, only) => this.#watch(resource, handler, only)),
@@ -112,7 +120,8 @@ export class ClusterStore implements World {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#listeners.clear();
-    await Promise.all([this.#refill.stop(), this.#rules.kinds.stop(), ...this.#watches().map((watch) => watch.stop())]);
+    const watches = [...this.#watches(), ...this.#endpoints.watches()];
+    await Promise.all([this.#refill.stop(), this.#rules.kinds.stop(), ...watches.map((watch) => watch.stop())]);
   }
 
   /** True once every kind was listed or found absent. It stays true. */
@@ -125,7 +134,7 @@ export class ClusterStore implements World {
   }
 
   watchStates(): readonly WatchState[] {
-    return this.#watches().map((watch) => ({
+    return [...this.#watches(), ...this.#endpoints.watches()].map((watch) => ({
       ...watch.resource,
       synced: watch.synced,
       served: watch.version !== undefined,
@@ -150,6 +159,11 @@ export class ClusterStore implements World {
 
   controlPlanes(): readonly ControlPlane[] {
     return this.#controlPlanes.all();
+  }
+
+  /** Undefined as long as no policy depends on it: then nothing is watched. */
+  endpointsOf(service: string, namespace: string): number | undefined {
+    return this.#endpoints.of(service, namespace);
   }
 
   policiesIn(namespace: string): readonly CompiledPolicy[] {
@@ -339,14 +353,23 @@ export class ClusterStore implements World {
   /** Everything may be compiled for another version now. */
   #afterControlPlanes(): void {
     for (const taken of versionsTaken(this)) this.#options.log.info({ ...taken }, "settings are for this version");
-    for (const { name } of this.#namespaces.all()) {
-      if (this.#namespaces.optedIn(name)) this.#emit({ type: "namespace", namespace: name });
-    }
+    for (const namespace of this.#optedIn()) this.#emit({ type: "namespace", namespace });
+  }
+
+  #optedIn(): readonly string[] {
+    return [...this.#namespaces.all()].map(({ name }) => name).filter((name) => this.#namespaces.optedIn(name));
+  }
+
+  #endpointsChanged(namespace: string): void {
+    if (this.#policies.compiledIn(namespace).some(({ intent }) => dependsOnEndpoints(intent)))
+      this.#emit({ type: "endpoints", namespace });
   }
 
   #setPolicy(object: KubernetesObject): void {
     const { namespace = "", name = "" } = object.metadata ?? {};
-    this.#tellPolicy(this.#policies.set(object, this.#compile(slim(object)).policy), namespace, name);
+    const policy = compileSafely(slim(object), this.#options);
+    if (policy !== undefined && dependsOnEndpoints(policy.intent) && !this.#stopped) this.#endpoints.start();
+    this.#tellPolicy(this.#policies.set(object, policy), namespace, name);
   }
 
   #deletePolicy(namespace: string, name: string): void {
@@ -356,17 +379,6 @@ export class ClusterStore implements World {
   #tellPolicy(news: PolicyNews, namespace: string, name: string): void {
     if (news === "compiled") this.#emit({ type: "policy", namespace });
     this.#emit({ type: "policyObject", namespace, name });
-  }
-
-  /** A compiler that throws must not leave the earlier policy in force. */
-  #compile(object: KubernetesObject): { readonly policy: CompiledPolicy | undefined } {
-    try {
-      return this.#options.compilePolicy(object);
-    } catch (error) {
-      const { namespace, name } = object.metadata ?? {};
-      this.#options.log.error({ namespace, name, error: describeError(error) }, "policy could not be compiled");
-      return { policy: undefined };
-    }
   }
 
   #emit(change: Change): void {

@@ -199,7 +199,9 @@ describe("a release whose pods run as its Deployments say", () => {
       (await release.list("httproutes.gateway.networking.k8s.io -n shop"))
         .map(({ metadata }) => metadata?.name ?? "")
         .sort();
-    await release.apply(service("shop", "cart"), policy("shop", "cart", { ...spec, routes: [writes] }));
+    // From this percentage on the endpoints are counted, for which both roles have a right.
+    const circuitBreaker = { maxEjectionPercent: 50 };
+    await release.apply(service("shop", "cart"), policy("shop", "cart", { ...spec, circuitBreaker, routes: [writes] }));
     const wanted = "cart-cart-fairlead-rest,cart-cart-writes";
     await waitFor("the routes", async () => (await routes()).join() === wanted);
     await release.apply(policy("shop", "cart", spec));

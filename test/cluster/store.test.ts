@@ -241,6 +241,58 @@ describe("policies and profiles", () => {
     expect(store.serviceProfilesFor("other", namespace)).toEqual([]);
   });
 
+  test("endpoints are counted once a policy depends on them, and nothing is watched for them before", async () => {
+    const namespace = await createNamespace({ "fairlead.dev/mode": "enforce" });
+    const slices = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`;
+    const slice = (name: string, addressType: string, addresses: readonly string[]): object => ({
+      metadata: { name, labels: { "kubernetes.io/service-name": "web" } },
+      addressType,
+      endpoints: addresses.map((address) => ({ addresses: [address] })),
+      ports: [{ port: 80 }],
+    });
+    await client.create(slices, slice("web-a", "IPv4", ["10.0.0.1", "10.0.0.2"]));
+    await client.create(slices, slice("web-b", "IPv4", ["10.0.0.3"]));
+    await client.create(slices, slice("web-c", "IPv6", ["fd00::1", "fd00::2", "fd00::3"]));
+    const { store, changes } = await startStore();
+    const watched = (): number => store.watchStates().length;
+    const before = watched();
+    expect(store.endpointsOf("web", namespace)).toBeUndefined();
+    const policies = `/apis/fairlead.dev/v1alpha1/namespaces/${namespace}/resiliencepolicies`;
+    const spec = { targetRefs: [{ kind: "Service", name: "web" }], circuitBreaker: { maxEjectionPercent: 10 } };
+    const written = { apiVersion: "fairlead.dev/v1alpha1", kind: "ResiliencePolicy", metadata: { name: "web" }, spec };
+    await client.create(policies, written);
+    await waitFor("the endpoints", async () => store.endpointsOf("web", namespace) === 3);
+    expect([watched() - before, store.synced]).toEqual([1, true]);
+    expect(store.endpointsOf("other", namespace)).toBeUndefined();
+    changes.length = 0;
+    const unready = [{ addresses: ["10.0.0.3"], conditions: { ready: false } }];
+    await client.patch({ path: `${slices}/web-b`, type: "merge", body: { endpoints: unready } });
+    await client.delete(`${slices}/web-c`);
+    await waitFor("the endpoints that are left", async () => store.endpointsOf("web", namespace) === 2);
+    expect(changes).toContainEqual({ type: "endpoints", namespace });
+    await client.delete(`${policies}/web`);
+  });
+
+  test("control planes are read as their Services go by, and everything is looked at again where a version changes", async () => {
+    const namespace = await createNamespace({ "fairlead.dev/mode": "enforce" });
+    await client.create("/api/v1/namespaces", { metadata: { name: "istio-system" } });
+    const { store, changes } = await startStore(["istio-system"]);
+    expect(store.controlPlanes()).toEqual([]);
+    const services = "/api/v1/namespaces/istio-system/services";
+    const labels = { app: "istiod", "istio.io/rev": "canary", "app.kubernetes.io/version": "1.26.1" };
+    await client.create(services, { metadata: { name: "istiod-canary", labels }, spec: { ports: [{ port: 15012 }] } });
+    await waitFor("the control plane", async () => store.controlPlanes().length === 1);
+    const source = "Service istio-system/istiod-canary";
+    expect(store.controlPlanes()).toEqual([{ mesh: "Istio", source, revision: "canary", version: "1.26.1" }]);
+    changes.length = 0;
+    const body = { metadata: { labels: { "app.kubernetes.io/version": "1.27.0" } } };
+    await client.patch({ path: `${services}/istiod-canary`, type: "merge", body });
+    await waitFor("its other version", async () => store.controlPlanes()[0]?.version === "1.27.0");
+    expect(changes).toContainEqual({ type: "namespace", namespace });
+    await client.delete(`${services}/istiod-canary`);
+    await waitFor("the end of the control plane", async () => store.controlPlanes().length === 0);
+  });
+
   test("every kind is synced and fresh", async () => {
     const { store } = await startStore();
     expect(store.synced).toBe(true);

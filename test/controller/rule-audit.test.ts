@@ -72,6 +72,7 @@ class Stage {
     return {
       defaults: this.#world().defaults,
       controlPlanes: () => [],
+      endpointsOf: () => undefined,
       ruleKind: () => undefined,
       rules: () => this.rules,
       exceptionsIn: (name) => this.#world().exceptionsIn(name),

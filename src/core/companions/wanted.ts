@@ -61,7 +61,7 @@ export function companionsOf(
     if (!mesh.eligibility(service).eligible) continue;
     const intent = intentOf(own);
     findings.push(...notTogether({ service, mesh, decided: own }));
-    for (const finding of mesh.unfit({ service, intent })) {
+    for (const finding of [...mesh.unfit({ service, intent }), ...mesh.fallsShort({ service, intent })]) {
       findings.push({ finding, owners: ownersOf([sectionOf(finding)], winners) });
     }
     const refused: WantedCompanion[] = [];

@@ -76,6 +76,8 @@ export interface MeshCompiler {
    * its section. The companions leave such a section out.
    */
   unfit(host: HostIntent): readonly Finding[];
+  /** What does nothing on this Service as it is now, though it is written: each with the path of its section. */
+  fallsShort(host: HostIntent): readonly Finding[];
   /** What other objects mean for a companion. One that denies keeps it from being written. */
   rivals(companion: Companion, service: TargetContext): readonly Finding[];
   eligibility(target: TargetContext): Eligibility;

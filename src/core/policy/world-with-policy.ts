@@ -31,6 +31,7 @@ export function changedWorld(world: World, changes: Partial<World>): World {
     namespace: (name) => world.namespace(name),
     policiesIn: (namespace) => world.policiesIn(namespace),
     controlPlanes: () => world.controlPlanes(),
+    endpointsOf: (service, namespace) => world.endpointsOf(service, namespace),
     target: (key) => world.target(key),
     targetsIn: (namespace) => world.targetsIn(namespace),
     serviceProfilesFor: (service, namespace) => world.serviceProfilesFor(service, namespace),

@@ -3,6 +3,7 @@ import { SERVICE_KIND } from "../../names.ts";
 import type { InForce, MeshCompiler, TargetContext } from "../mesh.ts";
 import { istioCompanions } from "./companions.ts";
 import { compileForIstio } from "./compile.ts";
+import { ejectsNothing } from "./ejection.ts";
 import { istioEligibility } from "./eligibility.ts";
 import { istioRivals } from "./rivals.ts";
 import { unfitForIstio } from "./workload.ts";
@@ -14,6 +15,7 @@ export const istio: MeshCompiler = {
   compile: compileForIstio,
   companions: istioCompanions,
   unfit: unfitForIstio,
+  fallsShort: ejectsNothing,
   rivals: istioRivals,
   eligibility: istioEligibility,
   // The routes of a policy are entries of its VirtualService.

@@ -39,6 +39,7 @@ export const linkerd: MeshCompiler = {
   // Annotations carry what clients do but the entries of routes, which are HTTPRoutes (core/routes).
   companions: linkerdCompanions,
   unfit: unfitForLinkerd,
+  fallsShort: () => [],
   rivals: linkerdRivals,
   eligibility: linkerdEligibility,
   httpPorts,
