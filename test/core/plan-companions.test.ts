@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import type { Action } from "../../src/core/action.ts";
 import { planCompanions } from "../../src/core/companions/plan-companions.ts";
+import { planOwned } from "../../src/core/companions/plan-owned.ts";
 import { revisionOf } from "../../src/core/intent/revision.ts";
-import type { KubernetesObject } from "../../src/core/kubernetes.ts";
+import type { KubernetesObject, StringMap } from "../../src/core/kubernetes.ts";
 import { namespace, policy, service, worldOf } from "./worlds.ts";
 
 const UID = { uid: "u-1", creationTimestamp: "2026-01-01T00:00:00Z" };
@@ -163,6 +164,27 @@ describe("planCompanions()", () => {
     expect(steps({ live: settled(), labels })).toEqual([]);
     const optedOut = service({ "fairlead.dev/injected": "{}" }, { "fairlead.dev/inject": "disabled" });
     expect(steps({ live: settled(), labels, objects: [optedOut] })).toEqual([`delete ${VIRTUAL}`, `delete ${RULE}`]);
+  });
+
+  test("a namespace that changes to Istio loses its generated routes after it has Istio's objects", () => {
+    const routes = [{ name: "reads", matches: [{ method: "GET" }], timeout: { request: "1s" } }];
+    const divided = policy({ ...BOTH, routes }, UID);
+    const planIn = (annotations: StringMap, labels: StringMap, live: readonly KubernetesObject[]) => {
+      const world = worldOf([namespace("enforce", { labels, annotations }), service(), divided, ...live]);
+      const [compiled] = world.policiesIn("iam");
+      return planOwned({ policy: divided, compiled, live: [], routes: live, serves: () => true, world }).actions;
+    };
+    const made = after(planIn({ "linkerd.io/inject": "enabled" }, {}, []));
+    // The version that the API server serves is found out when they are written.
+    const live = made.map((route) => ({ ...route, apiVersion: "gateway.networking.k8s.io/v1" }));
+    expect(live.map(({ kind }) => kind)).toEqual(["HTTPRoute", "HTTPRoute"]);
+    const moved = planIn({}, LABELS, live);
+    expect(moved.map((action) => "ref" in action && `${action.kind} ${action.ref.resource}`)).toEqual([
+      "apply destinationrules",
+      "apply virtualservices",
+      "delete httproutes",
+      "delete httproutes",
+    ]);
   });
 
   test("a name that is taken, a kind that is not served and a rival are told, and nothing is overwritten", () => {

@@ -2,6 +2,7 @@ import { isRecord } from "../../../api/problem.ts";
 import { type Finding, finding } from "../../finding.ts";
 import type { KubernetesObject } from "../../kubernetes.ts";
 import { isGenerated, peoplesRoutes } from "../../routes/people.ts";
+import { list } from "../../text.ts";
 import type { Companion } from "../companion.ts";
 import type { TargetContext } from "../mesh.ts";
 import { hostOf, mentionOf, ROOT_NAMESPACE } from "./hosts.ts";
@@ -17,15 +18,20 @@ export function istioRivals(companion: Companion, service: TargetContext): reado
   const path = `spec.${companion.sections[0]}`;
   const rivals = world
     .hostObjects(key.name, key.namespace)
-    .filter((object) => object.kind === companion.kind.kind && !isGenerated(object) && isInForce(object))
+    .filter((object) => object.kind === companion.kind.kind && !isGenerated(object) && isInForce(object, key.namespace))
     .flatMap((object) => rivalry(object, service, path));
   return companion.kind.kind === "VirtualService" ? [...rivals, ...routesOf(service, path)] : rivals;
 }
 
-/** A DestinationRule without trafficPolicy only adds subsets; a VirtualService of gateways leaves the mesh alone. */
-function isInForce({ kind, spec, metadata }: KubernetesObject): boolean {
+/**
+ * A DestinationRule without trafficPolicy only adds subsets, unless clients find it first: then Istio looks no further. A
+ * VirtualService of gateways leaves the mesh alone.
+ */
+function isInForce({ kind, spec, metadata }: KubernetesObject, ofService: string): boolean {
   if (!isRecord(spec) || metadata?.deletionTimestamp) return false;
-  if (kind === "DestinationRule") return spec["trafficPolicy"] !== undefined;
+  if (kind === "DestinationRule") {
+    return spec["trafficPolicy"] !== undefined || ![ofService, ROOT_NAMESPACE].includes(metadata?.namespace ?? "");
+  }
   const gateways: unknown = spec["gateways"];
   return !Array.isArray(gateways) || gateways.length === 0 || gateways.includes("mesh");
 }
@@ -45,10 +51,12 @@ function rivalry(object: KubernetesObject, service: TargetContext, path: string)
       }),
     ];
   }
-  if (isElsewhere && (object.kind === "DestinationRule" || isPrivate(object))) {
+  const clients = object.kind === "DestinationRule" ? [namespace] : clientsOf(object);
+  if (isElsewhere && clients !== undefined) {
+    if (clients.length === 0) return [];
     return [
       finding("FL322", path, {
-        message: `${found} goes first for clients in namespace ${namespace}: the policy does not act on their requests to ${host}`,
+        message: `${found} goes first for clients in namespace ${list(clients)}: the policy does not act on their requests to ${host}`,
         fix: "delete it, or take the policy's settings into it",
       }),
     ];
@@ -61,9 +69,12 @@ function rivalry(object: KubernetesObject, service: TargetContext, path: string)
   ];
 }
 
-function isPrivate({ spec }: KubernetesObject): boolean {
-  const exportTo = isRecord(spec) ? spec["exportTo"] : undefined;
-  return Array.isArray(exportTo) && exportTo.every((to) => to === ".");
+/** The namespaces to which a VirtualService is exported; undefined: all. It goes before one that all of them see. */
+function clientsOf({ spec, metadata }: KubernetesObject): readonly string[] | undefined {
+  const exportTo: unknown = isRecord(spec) ? spec["exportTo"] : undefined;
+  if (!Array.isArray(exportTo) || exportTo.length === 0 || exportTo.includes("*")) return undefined;
+  const named = exportTo.filter((to) => typeof to === "string" && to !== "~");
+  return named.map((to) => (to === "." ? (metadata?.namespace ?? "") : String(to)));
 }
 
 /** Istio makes a VirtualService of its own of every route whose parent is a Service. */
