@@ -67,9 +67,14 @@ describe("the limit", () => {
     ["a list that is long to make", "lists.range(10000000000) == []"],
     ["lists whose elements are compared", "many.distinct() == []"],
     ["sets", "sets.intersects(many, many)"],
+    ["the parts of a long URL", "[url(long)].all(u, texts.all(t, u.getEscapedPath() != ''))"],
+    ["long URLs that are compared", "[url(long)].all(u, texts.all(t, u == u))"],
+    ["long versions that are compared", "[semver('1.2.3-' + texts.join('.'))].all(v, many.all(m, v == v))"],
+    ["lists that are copied into one", "many.all(m, [many, many].flatten() != [])"],
     ["a cost below nothing", "[0, 1].exists(i, i == 0 ? [1].flatten(-9000000000) == [] : sets.intersects(many, many))"],
   ])("ends %s before the work", (_, text) => {
-    const variables = { many: OBJECT.many, texts: OBJECT.many.map(String) };
+    const long = `https://example.com/${"x".repeat(40_000)}`;
+    const variables = { many: OBJECT.many, texts: OBJECT.many.map((index) => `t${index}`), long };
     const environment = { ...untyped(variables), libraries: kubernetesLibraries("1.36") };
     const costs = [1, 2].map(() => {
       const compilation = compile(text, environment);

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { Expression } from "../../src/core/rules/cel/ast.ts";
+import { partsOf } from "../../src/core/rules/cel/check-literals.ts";
 import { namesOf } from "../../src/core/rules/cel/environment.ts";
 import { parse, qualifiedName } from "../../src/core/rules/cel/parser.ts";
 import { ENVIRONMENT } from "./engine-outcome.ts";
@@ -45,26 +46,4 @@ function namesIn(text: string): ReadonlySet<string> {
 function visit(node: Expression, act: (node: Expression) => void): void {
   act(node);
   for (const part of partsOf(node)) visit(part, act);
-}
-
-function partsOf(node: Expression): readonly Expression[] {
-  switch (node.kind) {
-    case "select":
-      return [node.operand];
-    case "index":
-      return [node.operand, node.index];
-    case "call":
-      return node.target === undefined ? node.arguments : [node.target, ...node.arguments];
-    case "list":
-      return node.elements.map(({ value }) => value);
-    case "map":
-      return node.entries.flatMap(({ key, value }) => [key, value]);
-    case "comprehension":
-      return [node.range, node.initial, node.condition, node.step, node.result];
-    case "literal":
-    case "identifier":
-    case "struct":
-      break;
-  }
-  return [];
 }

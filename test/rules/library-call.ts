@@ -1,6 +1,14 @@
 import type { Overload } from "../../src/core/rules/cel/library.ts";
 import { isOfType } from "../../src/core/rules/cel/standard-types.ts";
-import { CelError, elementsOf, isList, isOpaque, Optional, type Value } from "../../src/core/rules/cel/values.ts";
+import {
+  CelError,
+  elementsOf,
+  isCelMap,
+  isList,
+  isOpaque,
+  Optional,
+  type Value,
+} from "../../src/core/rules/cel/values.ts";
 import { kubernetesLibraries } from "../../src/core/rules/library/all.ts";
 
 export interface Call {
@@ -30,9 +38,10 @@ export function call(name: string, ...args: readonly Value[]): Value {
   }
 }
 
-/** For tables: lists without wrappers, opaque values as text, an empty optional as `none`. */
+/** For tables: lists and maps without wrappers, opaque values as text, an empty optional as `none`. */
 export function shown(value: Value): unknown {
   if (isList(value)) return Array.from(elementsOf(value), shown);
+  if (isCelMap(value)) return Object.fromEntries(Array.from(value.entries(), ([key, entry]) => [key, shown(entry)]));
   if (value instanceof Optional) return value.value === undefined ? "none" : shown(value.value);
   return isOpaque(value) ? value.toString() : value;
 }

@@ -11,7 +11,6 @@ const DIFFERENCES: Readonly<Record<string, string>> = {
   "'%.99999999999999999999f'.format([1.5])": LATE,
   "dyn(1).flatten()": WORDS,
   "dyn('a').flatten(1)": WORDS,
-  "dyn(1).distinct()": WORDS,
   "dyn([[1], [2]]).sort()": WORDS,
   "'a'.findAll('a', dyn('x'))": WORDS,
   "object.spec.map[object.spec.nothing]": WORDS,

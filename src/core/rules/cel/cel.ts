@@ -9,7 +9,7 @@ import { ParseProblem } from "./parser-problem.ts";
 import { type Problem, problemAt } from "./problems.ts";
 import { STANDARD } from "./standard.ts";
 import type { Type } from "./types.ts";
-import { CelError, LazyValue, type Value } from "./values.ts";
+import { CelError, CelPanic, LazyValue, type Value } from "./values.ts";
 
 export { Budget } from "./budget.ts";
 export type { Environment } from "./environment.ts";
@@ -99,6 +99,9 @@ function start({ run, empty }: Compiled, inputs: Readonly<Record<string, unknown
     return { value, cost: budget.leave(outer, usedBefore) };
   } catch (error) {
     const cost = budget.leave(outer, usedBefore);
+    if (error instanceof CelPanic) {
+      return { error: new CelError(error.message), cost };
+    }
     if (error instanceof CelError) {
       return { error, cost };
     }

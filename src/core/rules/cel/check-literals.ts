@@ -104,7 +104,7 @@ function isTaken(overload: Overload, values: readonly Value[]): boolean {
 }
 
 /** The expressions that an expression is made of. */
-function partsOf(node: Expression): readonly Expression[] {
+export function partsOf(node: Expression): readonly Expression[] {
   switch (node.kind) {
     case "select":
       return [node.operand];

@@ -13,7 +13,7 @@ export const INDEX = "_[_]";
 export const OPTIONAL_INDEX = "_[?_]";
 
 /**
- * The operators of cel-go's standard library with the comparisons across number types that Kubernetes switches on:
+ * The operators of cel-go's standard library, in its order, which decides what type untyped data is taken for, with the comparisons across number types that Kubernetes switches on:
  * `id: parameters -> result`.
  */
 const TABLES: Readonly<Record<string, readonly string[]>> = {
@@ -87,13 +87,10 @@ function numeric(verb: string, types: readonly string[]): readonly string[] {
 }
 
 function ordered(verb: string): readonly string[] {
-  const plain = ["bool", "int", "uint", "double", "string", "bytes", "timestamp", "duration"];
-  const numbers = ["int", "uint", "double"];
-  const mixed = numbers.flatMap((one) =>
-    numbers.filter((other) => other !== one).map((other) => [one, other] as const),
-  );
-  return [
-    ...plain.map((type) => `${verb}_${idName(type)}: ${type}, ${type} -> bool`),
-    ...mixed.map(([one, other]) => `${verb}_${idName(one)}_${idName(other)}: ${one}, ${other} -> bool`),
-  ];
+  const numbers = ["double", "int", "uint"];
+  return ["bool", "int", "uint", "double", "string", "bytes", "timestamp", "duration"].flatMap((type) => {
+    const others = numbers.includes(type) ? numbers.filter((other) => other !== type) : [];
+    const mixed = others.map((other) => `${verb}_${idName(type)}_${idName(other)}: ${type}, ${other} -> bool`);
+    return [`${verb}_${idName(type)}: ${type}, ${type} -> bool`, ...mixed];
+  });
 }

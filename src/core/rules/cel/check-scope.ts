@@ -35,13 +35,19 @@ export class Scope {
     this.#functions = functionsOf(environment.libraries);
   }
 
-  /** What is wrong with a name that stands for nothing. */
-  undeclared(name: string): string {
+  /** Why a name is not here that authors know from elsewhere; undefined: they do not. */
+  absence(name: string): string | undefined {
     const reasons = this.#environment.libraries.map(({ absent = {} }) =>
       Object.hasOwn(absent, name) ? absent[name] : undefined,
     );
-    const reason = reasons.find((text) => text !== undefined);
-    return reason ?? `undeclared reference to '${name}' (in container '${this.#environment.container ?? ""}')`;
+    return reasons.find((text) => text !== undefined);
+  }
+
+  /** What is wrong with a name that stands for nothing. */
+  undeclared(name: string): string {
+    return (
+      this.absence(name) ?? `undeclared reference to '${name}' (in container '${this.#environment.container ?? ""}')`
+    );
   }
 
   /** Runs a check with more variables in scope. */

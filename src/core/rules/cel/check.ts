@@ -24,6 +24,8 @@ type Call = Expression & { readonly kind: "call" };
 type Select = Expression & { readonly kind: "select" };
 
 const BOOL: Type = { kind: "bool" };
+/** Of a name that is absent, and of all that is asked of it, whose functions are absent with it. */
+const ABSENT: Type = { kind: "dyn" };
 /** As many as cel-go reports. */
 const MOST_PROBLEMS = 100;
 
@@ -99,7 +101,8 @@ class Checker {
   }
 
   #undeclared(node: Expression, name: string): Type {
-    return this.#problem(node, this.#scope.undeclared(name));
+    const problem = this.#problem(node, this.#scope.undeclared(name));
+    return this.#scope.absence(name) === undefined ? problem : ABSENT;
   }
 
   #mismatch(node: Expression, wanted: Type, found: Type): Type {
@@ -124,6 +127,7 @@ class Checker {
   }
 
   #field(node: Select, target: Type): Type {
+    if (target === ABSENT) return ABSENT;
     if (target.kind === "map") return target.value;
     if (target.kind === "object")
       return target.field(node.field) ?? this.#problem(node, `undefined field '${node.field}'`, target.fieldNames());
@@ -149,6 +153,7 @@ class Checker {
       return this.#resolve(node, qualified, { types, member: false });
     }
     if (target !== undefined) types.unshift(this.check(target));
+    if (target !== undefined && types[0] === ABSENT) return ABSENT;
     const found = this.#scope.function(name);
     if (found === undefined) return this.#undeclared(node, name);
     if (target === undefined) this.#names.set(node, found.name);

@@ -1,4 +1,5 @@
 import { COMPILE_BASE, COMPILE_FACTOR, patternSize } from "../library/pattern-size.ts";
+import { ADDRESS_UNITS } from "../library/address.ts";
 import { type Call, estimateCall, type Operand } from "./estimate-calls.ts";
 import { add, fixed, multiply, PER_CHARACTER, PER_PATTERN_CHARACTER, type Range, scale } from "./estimate-range.ts";
 import { CHARACTERS_A_UNIT, URL_UNITS, ZONE_UNITS } from "./standard-cost.ts";
@@ -14,6 +15,8 @@ export function estimateBeyond(call: Call): Range {
 function beyond(call: Call): Range {
   const { name, overload, target, arguments: parameters } = call;
   const [first] = parameters;
+  if (overload.startsWith("url_get_")) return ofUrl(target);
+  if (/^(?:ip|cidr)_to_string$/.test(overload)) return fixed(ADDRESS_UNITS[128]);
   if (overload.endsWith("_with_tz")) return fixed(ZONE_UNITS);
   if (/^(?:size_string|string_size|string_to_)/.test(overload))
     return add(reading(target ?? first), name === "url" ? ofUrl(target ?? first) : NOTHING);
@@ -26,6 +29,18 @@ function beyond(call: Call): Range {
       return add(pattern(call), target?.size ?? NOTHING);
     case "isURL":
       return ofUrl(first);
+    case "_==_":
+    case "_!=_":
+      return add(...parameters.map(ofOpaque));
+    case "isGreaterThan":
+    case "isLessThan":
+    case "compareTo":
+      return ofOpaque(target);
+    case "flatten":
+      return target === undefined ? NOTHING : traversal(multiply(target.size, target.itemSize));
+    case "ip.isCanonical":
+    case "masked":
+      return fixed(ADDRESS_UNITS[128]);
     case "format":
       return first === undefined ? NOTHING : scale(multiply(first.size, add(fixed(1), traversal(first.itemSize))), 2);
     case "join":
@@ -42,6 +57,13 @@ function beyond(call: Call): Range {
 /** A text of any length, which cel-go counts as one unit. */
 function reading(text: Operand | undefined): Range {
   return text === undefined ? NOTHING : scale(text.size, 1 / CHARACTERS_A_UNIT);
+}
+
+/** Comparing a value of a library with its like. */
+function ofOpaque(operand: Operand | undefined): Range {
+  if (operand?.type.kind !== "opaque") return NOTHING;
+  if (operand.type.name === "kubernetes.URL") return ofUrl(operand);
+  return operand.type.name === "kubernetes.Semver" ? traversal(operand.size) : NOTHING;
 }
 
 function ofUrl(text: Operand | undefined): Range {

@@ -37,6 +37,8 @@ const DEEP = 10;
 const traversal = (size: Range, times = 1): Range => scale(size, times * PER_CHARACTER);
 const readFirst: Estimator = ({ arguments: [first] }) =>
   first === undefined ? undefined : { cost: traversal(first.size) };
+/** Of a value that is as large as its text. */
+const readWhole: Estimator = (call) => withSize(readFirst(call), call.arguments[0]?.size);
 const readTarget: Estimator = ({ target }) =>
   target === undefined ? undefined : { cost: traversal(target.size), size: target.size };
 
@@ -44,10 +46,8 @@ const readTarget: Estimator = ({ target }) =>
 const FUNCTIONS: ReadonlyMap<string, Estimator> = new Map<string, Estimator>([
   ...["isSorted", "sum", "max", "min", "indexOf", "lastIndexOf"].map((name) => [name, compareItems] as const),
   ...["lowerAscii", "upperAscii", "substring", "trim"].map((name) => [name, readTarget] as const),
-  ...["cidr", "isIP", "isCIDR", "quantity", "isQuantity", "semver", "isSemver"].map(
-    (name) => [name, readFirst] as const,
-  ),
-  ["url", (call) => withSize(readFirst(call), call.arguments[0]?.size)],
+  ...["cidr", "isIP", "isCIDR", "quantity", "isQuantity", "isSemver"].map((name) => [name, readFirst] as const),
+  ...["url", "semver"].map((name) => [name, readWhole] as const),
   ["ip", (call) => (call.overload === "cidr_ip" ? ONE : readFirst(call))],
   ["ip.isCanonical", ({ arguments: [first] }) => first && { cost: traversal(first.size, 2) }],
   ["replace", replace],

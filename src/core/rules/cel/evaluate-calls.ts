@@ -1,8 +1,10 @@
 import type { Overload } from "./library.ts";
-import { NO_SUCH_OVERLOAD, type Frame, type Run } from "./evaluate-frame.ts";
+import { absorbed, NO_SUCH_OVERLOAD, type Frame, type Run } from "./evaluate-frame.ts";
+import { refuseBytes } from "./standard-maps.ts";
 import type { BinaryOperator } from "./standard-operators.ts";
-import { isOfType, typeName, typeOf } from "./standard-types.ts";
-import { CelError, fromJson, Optional, Uint, type Value } from "./values.ts";
+import { goTypeName, isOfType, typeName, typeOf } from "./standard-types.ts";
+import type { Type } from "./types.ts";
+import { CelError, CelPanic, fromJson, Optional, Uint, type Value } from "./values.ts";
 
 /** What cel-go says without naming the function, because strings look these up themselves. */
 const OF_STRINGS: ReadonlySet<string> = new Set(["startsWith", "endsWith", "contains", "matches"]);
@@ -66,6 +68,43 @@ export function compileCall(name: string, overloads: readonly Overload[], args: 
       throw mismatch(name, values);
     }
     return charged(frame, found, values);
+  };
+}
+
+/** Go types that have the first method of a list, by which Go says what they lack. */
+const ADDERS: ReadonlySet<string> = new Set(
+  "Int Uint Double String Bytes Timestamp Duration".split(" ").map((name) => `types.${name}`),
+);
+
+/** As Go words it. */
+function conversionPanic(found: string, wanted: "list" | "int"): CelPanic {
+  const missing = ADDERS.has(found) ? "Contains" : "Add";
+  const lacks = `${found} is not traits.Lister: missing method ${missing}`;
+  return new CelPanic(`interface conversion: ${wanted === "int" ? `ref.Val is ${found}, not types.Int` : lacks}`);
+}
+
+/** An argument whose error is a panic: cel-go takes it for a value when it counts the cost of the call. */
+export function panicking(argument: Run, wanted: "list" | "int" = "list"): Run {
+  return (frame) => {
+    try {
+      return argument(frame);
+    } catch (error) {
+      absorbed(error);
+      throw conversionPanic("*types.Err", wanted);
+    }
+  };
+}
+
+/** The same for an argument that cel-go takes for a list, or an int, without looking. */
+export function trusted(argument: Run, { kind }: Type): Run {
+  const wanted = kind === "int" ? "int" : "list";
+  const run = panicking(argument, wanted);
+  return (frame) => {
+    const value = run(frame);
+    if (typeOf(value).kind !== wanted) {
+      throw conversionPanic(goTypeName(value), wanted);
+    }
+    return value;
   };
 }
 
@@ -148,7 +187,9 @@ export function membership(container: Value | undefined, value: Run): Run | unde
   }
   const set = new Set(keys);
   return (frame) => {
-    const key = hashed(value(frame));
+    const wanted = value(frame);
+    refuseBytes(wanted);
+    const key = hashed(wanted);
     return key !== undefined && set.has(key);
   };
 }

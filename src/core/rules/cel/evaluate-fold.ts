@@ -79,8 +79,8 @@ export function quantifier(decisive: boolean, parts: FoldParts, predicate: Run):
   };
 }
 
-function holds(predicate: Run | undefined, frame: Frame): boolean {
-  const value = predicate === undefined || predicate(frame);
+function holds(predicate: Run, frame: Frame): boolean {
+  const value = predicate(frame);
   if (typeof value !== "boolean") {
     throw new CelError(NO_SUCH_OVERLOAD);
   }
@@ -113,19 +113,46 @@ export function existsOne(parts: FoldParts, predicate: Run): Run {
   };
 }
 
+/**
+ * Calls `take` for each element that the filter keeps. As in cel-go, which goes on to the end, the error of a filter
+ * replaces that of an element before it, and after an error nothing is taken.
+ */
+function forKept(parts: FoldParts & { readonly filter: Run | undefined }, frame: Frame, take: () => void): void {
+  const { filter } = parts;
+  let problem: CelError | undefined;
+  forEach(parts, frame, () => {
+    if (filter === undefined) {
+      take();
+      return true;
+    }
+    let isKept = false;
+    try {
+      isKept = holds(filter, frame) && problem === undefined;
+      if (isKept) {
+        take();
+      }
+    } catch (error) {
+      problem = absorbed(error);
+    }
+    if (!isKept) {
+      frame.budget.charge(1);
+    }
+    return true;
+  });
+  if (problem !== undefined) {
+    throw problem;
+  }
+}
+
 /** `map`, `filter`, `transformList`. */
 export function collect(parts: FoldParts, filter: Run | undefined, transform: Run): Run {
+  const filtered = { ...parts, filter };
   return (frame) => {
     const list: unknown[] = [];
-    forEach(parts, frame, () => {
-      if (holds(filter, frame)) {
-        const value = transform(frame);
-        frame.budget.charge(COLLECT_UNITS);
-        list.push(toElement(value));
-      } else {
-        frame.budget.charge(1);
-      }
-      return true;
+    forKept(filtered, frame, () => {
+      const value = transform(frame);
+      frame.budget.charge(COLLECT_UNITS);
+      list.push(toElement(value));
     });
     frame.budget.charge(RESULT_UNITS);
     return list;
@@ -145,18 +172,16 @@ export function insert(
   filter: Run | undefined,
   made: { readonly key?: Run; readonly value: Run },
 ): Run {
+  const filtered = { ...parts, filter };
   return (frame) => {
     const map = new ExpressionMap();
-    forEach(parts, frame, () => {
+    forKept(filtered, frame, () => {
       frame.budget.charge(INSERT_UNITS);
-      if (!holds(filter, frame)) {
-        return true;
-      }
       const key = made.key?.(frame);
       const value = made.value(frame);
       if (key !== undefined) {
         add(map, key, value);
-        return true;
+        return;
       }
       if (!isRecord(value) && !isCelMap(value)) {
         throw new CelError(`no such overload: cel.@mapInsert(map, ${typeName(typeOf(value))})`);
@@ -166,7 +191,6 @@ export function insert(
       for (const [name, entry] of entries) {
         add(map, name, entry);
       }
-      return true;
     });
     frame.budget.charge(RESULT_UNITS);
     return map;

@@ -3,7 +3,16 @@ import type { Checked } from "./check.ts";
 import type { Environment, Names } from "./environment.ts";
 import { namesOf } from "./environment.ts";
 import { canBeKey, compileIndex, compileSelect } from "./evaluate-access.ts";
-import { compileBinary, compileCall, compileOr, compileUnary, membership, withPrepared } from "./evaluate-calls.ts";
+import {
+  compileBinary,
+  compileCall,
+  compileOr,
+  compileUnary,
+  membership,
+  panicking,
+  trusted,
+  withPrepared,
+} from "./evaluate-calls.ts";
 import { compileList, compileMap } from "./evaluate-literals.ts";
 import { collect, existsOne, fold, insert, quantifier, shapeOf, type FoldParts, type Shape } from "./evaluate-fold.ts";
 import { bindLocal, findLocal, emptyFrame, type EmptyFrame, newFrame, type Run, type Scope } from "./evaluate-frame.ts";
@@ -18,6 +27,13 @@ import { CelError, fromJson, type Value } from "./values.ts";
 
 /** Calls of constants that are computed once; cel-go does the same, and they cost nothing. */
 const FOLDED: ReadonlySet<string> = new Set("bool bytes double duration int string timestamp type uint dyn".split(" "));
+
+/**
+ * Functions with one implementation for all their overloads. Of every other function cel-go calls the one overload that
+ * its checker has found, if it has found one, and nothing else: even where that was a guess, as of what a list from
+ * `distinct` of untyped data holds.
+ */
+const SHARED: ReadonlySet<string> = new Set("dyn matches size sort type @sortByAssociatedKeys".split(" "));
 
 /** Turns expressions of one environment into functions. */
 export class Compiler {
@@ -181,12 +197,17 @@ export class Compiler {
     call: { readonly overloads: readonly Overload[]; readonly args: readonly Expression[]; readonly at: Expression },
     scope: Scope | undefined,
   ): Run {
-    const args = call.args.map((argument) => this.compile(argument, scope));
-    // Of an empty list only the checker knows what it would hold; of others it may have guessed.
     const known = this.#overloads.get(call.at) ?? [];
+    const isBound = known.length === 1 && !SHARED.has(name);
     const fitting = call.overloads
-      .filter(({ parameters }) => parameters.length === args.length)
+      .filter(({ id, parameters }) => parameters.length === call.args.length && (!isBound || known.includes(id)))
       .toSorted((a, b) => Number(known.includes(b.id)) - Number(known.includes(a.id)));
+    const { trusts, parameters: wanted = [] } = this.#trusting(call.at) ?? {};
+    const args = call.args.map((argument, at) => {
+      const run = this.compile(argument, scope);
+      const type = at === trusts ? wanted[at] : undefined;
+      return type === undefined ? run : trusted(run, type);
+    });
     const [first, second] = args;
     if ((name === "or" || name === "orValue") && first !== undefined && second !== undefined) {
       return compileOr(name, first, second);
@@ -198,6 +219,13 @@ export class Compiler {
       args,
     );
     return FOLDED.has(name) && args.length === 1 ? this.#folded(run, args, call.at) : run;
+  }
+
+  /** The overload that trusts an argument, if cel-go knows that the call is of that one. */
+  #trusting(call: Expression): Overload | undefined {
+    const [id, ...others] = this.#overloads.get(call) ?? [];
+    const overloads = call.kind === "call" && others.length === 0 ? this.#names.functions.get(call.name) : undefined;
+    return overloads?.find((overload) => overload.id === id && overload.trusts !== undefined);
   }
 
   /** A constant that no list and no map can have as a key, which cel-go refuses before it runs. */
@@ -227,7 +255,9 @@ export class Compiler {
       if (binary === undefined) {
         return compileLogic(call.name === "_||_", left, right);
       }
-      const container = call.name === "@in" ? this.#constants.get(right)?.value : undefined;
+      const [found = "in_list", ...others] = this.#overloads.get(call) ?? [];
+      const isInList = call.name === "@in" && found === "in_list" && others.length === 0;
+      const container = isInList ? this.#constants.get(right)?.value : undefined;
       return membership(container, left) ?? compileBinary(binary, left, right);
     }
     const unary = UNARY_OPERATORS.get(call.name);
@@ -260,8 +290,10 @@ export class Compiler {
     if (shape.kind === "bind") {
       const result = this.compile(comprehension.result, accumulator);
       const { slot } = accumulator;
+      // The list of a sortBy: what is wrong with it is wrong with its keys, which are trusted.
+      const bound = this.#trusting(comprehension.result) === undefined ? initial : panicking(initial);
       return (frame) => {
-        frame.locals[slot] = initial(frame);
+        frame.locals[slot] = bound(frame);
         return result(frame);
       };
     }

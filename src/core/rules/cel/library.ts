@@ -19,6 +19,8 @@ export interface Overload {
    * for. As Kubernetes' CostEstimator counts at run time, more where that is less than the work.
    */
   readonly cost?: (args: readonly Value[]) => number;
+  /** The argument that cel-go, once it is bound to this overload, takes to be of its type without looking. */
+  readonly trusts?: number;
   /** Where the second argument is compiled first, such as a pattern. */
   readonly prepared?: Prepared;
 }

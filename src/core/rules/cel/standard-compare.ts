@@ -174,7 +174,7 @@ export function compare(a: Value, b: Value): number {
   if (typeof a === "string" && typeof b === "string") {
     return compareStrings(a, b);
   }
-  if (isNumber(a) && isNumber(b)) {
+  if (isNumber(a) && (isNumber(b) || Number.isNaN(a))) {
     const order = compareNumbers(a, b);
     if (order === undefined) {
       throw new CelError("NaN values cannot be ordered");

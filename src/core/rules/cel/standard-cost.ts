@@ -1,4 +1,4 @@
-import { Optional, Uint, type Value, isCelMap, isRecord, fromJson } from "./values.ts";
+import { Optional, Uint, type Value, isCelMap, isOpaque, isRecord, fromJson } from "./values.ts";
 import { patternSize } from "../library/pattern-size.ts";
 import { keysOf, lookUp, sizeOfMap } from "./standard-maps.ts";
 
@@ -48,6 +48,9 @@ export function matchCost(text: Value | undefined, pattern: Value | undefined): 
 export function compareCost(a: Value, b: Value): number {
   if (typeof a !== "object" && typeof a !== "string") {
     return 1;
+  }
+  if (isOpaque(a)) {
+    return 1 + (a.units ?? 0) + (isOpaque(b) ? (b.units ?? 0) : 0);
   }
   const size = costSize(a);
   return traversal(size === costSize(b) ? deepSize(a) : Math.min(size, costSize(b)));

@@ -1,11 +1,22 @@
-import { CelError, fromJson, isRecord, Uint, type CelMap, type Value } from "./values.ts";
+import { typeName } from "./standard-types.ts";
+import {
+  CelPanic,
+  Duration,
+  fromJson,
+  isRecord,
+  Timestamp,
+  TypeValue,
+  Uint,
+  type CelMap,
+  type Value,
+} from "./values.ts";
 
-type Canonical = string | bigint | boolean | number;
+type Canonical = string | bigint | boolean | number | null;
 type AnyMap = CelMap | Readonly<Record<string, unknown>>;
 
-/** One form for keys that are equal: 1, 1u and 1.0. Undefined: no key can be equal to that. */
+/** One form for keys that are equal: 1, 1u and 1.0. Undefined: it has none. */
 function canonical(key: Value): Canonical | undefined {
-  if (typeof key === "string" || typeof key === "bigint" || typeof key === "boolean") {
+  if (key === null || typeof key === "string" || typeof key === "bigint" || typeof key === "boolean") {
     return key;
   }
   if (typeof key === "number") {
@@ -14,22 +25,38 @@ function canonical(key: Value): Canonical | undefined {
   return key instanceof Uint ? key.value : undefined;
 }
 
-/** A map that an expression makes. */
+/** Whether Go takes two keys without a canonical form for one: by value, and where it has a pointer by that. */
+function isSameKey(a: Value, b: Value): boolean {
+  if ((a instanceof Timestamp && b instanceof Timestamp) || (a instanceof Duration && b instanceof Duration)) {
+    return a.nanos === b.nanos;
+  }
+  return a instanceof TypeValue && b instanceof TypeValue ? typeName(a.type) === typeName(b.type) : a === b;
+}
+
+/** Go cannot look for these in a map. */
+export function refuseBytes(key: Value): void {
+  if (key instanceof Uint8Array) {
+    throw new CelPanic("runtime error: hash of unhashable type types.Bytes");
+  }
+}
+
+/** A map that an expression makes. Any value is a key, as in cel-go, though only a canonical one can be an index. */
 export class ExpressionMap implements CelMap {
   readonly isCelMap = true;
-  readonly #entries = new Map<Canonical, readonly [Value, Value]>();
+  /** The rare keys without a canonical form stand for themselves. */
+  readonly #entries = new Map<unknown, readonly [Value, Value]>();
+  readonly #rare: Value[] = [];
 
   get size(): number {
     return this.#entries.size;
   }
 
   get(key: Value): Value | undefined {
-    if (key instanceof Uint8Array) {
-      // Go panics over it and cel-go recovers; false would be an answer where Kubernetes has none.
-      throw new CelError("internal error: runtime error: hash of unhashable type types.Bytes");
+    if (this.#entries.size === 0) {
+      return undefined;
     }
-    const found = canonical(key);
-    return found === undefined ? undefined : this.#entries.get(found)?.[1];
+    refuseBytes(key);
+    return this.#entries.get(this.#form(key))?.[1];
   }
 
   has(key: Value): boolean {
@@ -40,13 +67,19 @@ export class ExpressionMap implements CelMap {
     return this.#entries.values();
   }
 
-  /** For whoever is still building it: of two values the later one stays. Throws a CelError for a key of another type. */
+  /** For whoever is still building it: of two values the later one stays. Throws a CelPanic for bytes. */
   set(key: Value, value: Value): void {
-    const found = canonical(key);
-    if (found === undefined) {
-      throw new CelError("unsupported key type");
+    refuseBytes(key);
+    const form = this.#form(key);
+    if (canonical(key) === undefined && !this.#entries.has(form)) {
+      this.#rare.push(key);
     }
-    this.#entries.set(found, [key, value]);
+    this.#entries.set(form, [key, value]);
+  }
+
+  #form(key: Value): unknown {
+    const form = canonical(key);
+    return form === undefined ? (this.#rare.find((other) => isSameKey(other, key)) ?? key) : form;
   }
 }
 

@@ -46,11 +46,12 @@ function size(value: Value | undefined): bigint {
   return BigInt(sizeOfMap(value as Readonly<Record<string, unknown>>));
 }
 
+/** In cel-go's order: untyped data is taken for the first that fits. */
 const SIZES: readonly (readonly [string, Type])[] = [
-  ["string", STRING],
   ["bytes", BYTES],
   ["list", { kind: "list", element: A }],
   ["map", { kind: "map", key: A, value: B }],
+  ["string", STRING],
 ];
 
 const SIZE: FunctionDeclaration = {

@@ -47,7 +47,12 @@ export function subtractTimes(a: Value, b: Value): Value {
   if (a instanceof Timestamp && b instanceof Duration) {
     return timestampOf(a.nanos - b.nanos, a.offsetSeconds);
   }
-  if ((a instanceof Timestamp && b instanceof Timestamp) || (a instanceof Duration && b instanceof Duration)) {
+  if (a instanceof Timestamp && b instanceof Timestamp) {
+    // cel-go asks of the whole seconds first whether they fit.
+    durationOf((floorDivide(a.nanos, SECOND) - floorDivide(b.nanos, SECOND)) * SECOND);
+    return durationOf(a.nanos - b.nanos);
+  }
+  if (a instanceof Duration && b instanceof Duration) {
     return durationOf(a.nanos - b.nanos);
   }
   throw new CelError("no such overload");

@@ -77,6 +77,8 @@ export class Optional {
 export interface Opaque {
   /** Name of the opaque type: `kubernetes.Quantity`. */
   readonly opaque: string;
+  /** What reading it as a whole costs, in units beside the one of every call; absent: nothing. */
+  readonly units?: number;
   equals(other: Opaque): boolean;
   /** For messages. */
   toString(): string;
@@ -95,12 +97,22 @@ export interface CelMap {
 export class CelError {
   /** As cel-go words it: `no such key: x`, `divide by zero`. */
   readonly message: string;
-  /** True for the end of the budget, which nothing absorbs. */
+  /** True for the end of the budget and a panic, which nothing absorbs. */
   readonly fatal: boolean;
 
   constructor(message: string, fatal = false) {
     this.message = message;
     this.fatal = fatal;
+  }
+}
+
+/**
+ * Where cel-go panics and recovers: no operator of the expression absorbs it, as it would an error. Outside of the
+ * expression it is an error like any other.
+ */
+export class CelPanic extends CelError {
+  constructor(what: string) {
+    super(`internal error: ${what}`, true);
   }
 }
 

@@ -9,6 +9,9 @@ export interface Address {
   readonly zone: string;
 }
 
+/** Units for writing an address, or for masking it: 128 bits take longer than the one unit that Kubernetes counts. */
+export const ADDRESS_UNITS: Readonly<Record<Address["bits"], number>> = { 32: 1, 128: 4 };
+
 const GROUPS = 8;
 const GROUP_MAX_DIGITS = 4;
 

@@ -1,6 +1,6 @@
 import type { Library } from "../cel/library.ts";
 import { CelError, type Opaque, TypeValue } from "../cel/values.ts";
-import { type Address, addressText, isMappedIpv4, masked, parseAddress } from "./address.ts";
+import { ADDRESS_UNITS, type Address, addressText, isMappedIpv4, masked, parseAddress } from "./address.ts";
 import {
   BOOL,
   type Cost,
@@ -39,19 +39,26 @@ class CidrValue implements Opaque {
   }
 
   equals(other: Opaque): boolean {
-    return other instanceof CidrValue && other.toString() === this.toString();
+    return (
+      other instanceof CidrValue &&
+      other.length === this.length &&
+      other.address.bits === this.address.bits &&
+      other.address.value === this.address.value
+    );
   }
 
   /** The same first bits, as many as `length`. */
   shares(other: Address, length: number): boolean {
-    const { address } = this;
-    return address.bits === other.bits && masked(address, length).value === masked(other, length).value;
+    const { bits, value } = this.address;
+    return bits === other.bits && (value ^ other.value) >> BigInt(bits - length) === 0n;
   }
 
   toString(): string {
     return `${addressText(this.address)}/${this.length}`;
   }
 }
+
+const addressCost: Cost = ([range]) => ADDRESS_UNITS[(range as CidrValue).address.bits];
 
 /** apiserver/pkg/cel/library/cidr.go. */
 export const cidr: Library = {
@@ -79,8 +86,11 @@ export const cidr: Library = {
     ),
     declare("ip", method({ ...of("cidr_ip"), result: IP, call: ({ address }: CidrValue) => new IpValue(address) })),
     declare("prefixLength", method({ ...of("cidr_prefix_length"), result: INT, call: prefixLength })),
-    declare("masked", method({ ...of("cidr_masked"), result: CIDR, call: maskedCidr })),
-    declare("string", plain({ id: "cidr_to_string", parameters: [CIDR], result: STRING, call: String })),
+    declare("masked", method({ ...of("cidr_masked"), result: CIDR, call: maskedCidr, cost: addressCost })),
+    declare(
+      "string",
+      plain({ id: "cidr_to_string", parameters: [CIDR], result: STRING, call: String, cost: addressCost }),
+    ),
   ],
   constants: { [NAME]: { type: { kind: "type", of: CIDR }, value: new TypeValue(CIDR) } },
 };

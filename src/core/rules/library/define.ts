@@ -26,6 +26,7 @@ interface Definition {
   readonly result: Type;
   readonly call: (...args: never[]) => Value;
   readonly cost?: Cost;
+  readonly trusts?: number;
   readonly prepared?: Prepared;
 }
 
@@ -43,10 +44,19 @@ export function plain(definition: Definition): Overload {
 }
 
 function overload(definition: Definition, member: boolean): Overload {
-  const { id, parameters, checked = parameters, result, cost, prepared } = definition;
+  const { id, parameters, checked = parameters, result, cost, trusts, prepared } = definition;
   // The caller has matched the arguments with `parameters`.
   const call = definition.call as unknown as Overload["call"];
-  const form = { id, member, parameters, checked, result, call, ...(prepared && { prepared }) };
+  const form = {
+    id,
+    member,
+    parameters,
+    checked,
+    result,
+    call,
+    ...(trusts !== undefined && { trusts }),
+    ...(prepared && { prepared }),
+  };
   // Kubernetes' number stands for the whole call, one unit of which the evaluator counts anyway.
   return cost === undefined ? form : { ...form, cost: (args) => cost(args) - 1 };
 }

@@ -12,6 +12,9 @@ const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const FRACTION_BITS = 52n;
 const LEAST_SHIFT = 1074n;
 
+/** Doubles from here on are whole (2^52). */
+const WHOLE_FROM = 4_503_599_627_370_496;
+
 /** Digits of Go's `%f`. */
 const PLAIN_DIGITS = 6;
 
@@ -19,17 +22,29 @@ const PLAIN_DIGITS = 6;
 export function fixed(value: number, precision: number): string {
   const special = specialText(value);
   if (special !== undefined) return special;
-  const digits = fixedDigits(Math.abs(value), precision).padStart(precision + 1, "0");
-  const whole = digits.slice(0, digits.length - precision).replace(/\B(?=(?:\d{3})+$)/g, ",");
-  return `${sign(value)}${whole}${precision === 0 ? "" : `.${digits.slice(-precision)}`}`;
+  const [whole, fraction] = fixedParts(Math.abs(value), precision);
+  return `${sign(value)}${grouped(whole)}${fraction}`;
+}
+
+/** The digits before the point, and what comes from the point on. */
+function fixedParts(value: number, precision: number): readonly [string, string] {
+  const digits = fixedDigits(value, precision).padStart(precision + 1, "0");
+  const whole = digits.slice(0, digits.length - precision);
+  return [whole, precision === 0 ? "" : `.${digits.slice(-precision)}`];
+}
+
+function grouped(digits: string): string {
+  const first = digits.length % 3;
+  const groups = digits.slice(first).match(/\d{3}/g) ?? [];
+  return (first === 0 ? groups : [digits.slice(0, first), ...groups]).join(",");
 }
 
 /** As `%.6f` of Go's own fmt: without groups. */
 export function plainFixed(value: number): string {
   if (Number.isNaN(value)) return "NaN";
   if (!Number.isFinite(value)) return value > 0 ? "+Inf" : "-Inf";
-  const minus = Object.is(value, -0) ? "-" : "";
-  return minus + fixed(value, PLAIN_DIGITS).replaceAll(",", "");
+  const minus = value < 0 || Object.is(value, -0) ? "-" : "";
+  return minus + fixedParts(Math.abs(value), PLAIN_DIGITS).join("");
 }
 
 /** `%e`: 1052.03 is `1.052030×10⁰³`. */
@@ -49,6 +64,9 @@ function sign(value: number): string {
 
 /** The digits of the value times ten to the power of `precision`, rounded. */
 function fixedDigits(value: number, precision: number): string {
+  if (value >= WHOLE_FROM) return BigInt(value).toString() + "0".repeat(precision);
+  // Far from the half that would be rounded up.
+  if (value * 10 ** (precision + 1) < 1) return "0".repeat(precision);
   const exact = Math.min(precision, FRACTION_MAX);
   const [numerator, denominator] = fraction(value);
   return divideToEven(numerator * 10n ** BigInt(exact), denominator).toString() + "0".repeat(precision - exact);

@@ -58,6 +58,8 @@ export function formatCost([text, list]: readonly Value[]): number {
 
 /** Digits of a number for a unit. */
 const DIGITS_A_UNIT = 10;
+/** Keys that a map may have to be written. */
+const KEY_KINDS: ReadonlySet<string> = new Set(["string", "bool", "int", "uint"]);
 
 type Write = (value: Value) => string;
 
@@ -187,7 +189,10 @@ function literal(value: Value): string {
 /** In the order of the keys as they are written. */
 function mapLiteral(map: Parameters<typeof entriesOf>[0]): string {
   const entries = entriesOf(map).map(([key, value]) => {
-    if (typeof key === "number") throw new CelError("no formatting function for map key of type double");
+    const type = typeOf(key);
+    if (!KEY_KINDS.has(type.kind)) {
+      throw new CelError(`no formatting function for map key of type ${typeName(type)}`);
+    }
     return [literal(key), literal(value)] as const;
   });
   const sorted = entries.sort(([a], [b]) => compareStrings(a, b));

@@ -1,12 +1,13 @@
 import type { Library } from "../cel/library.ts";
 import { CelError, type Opaque, TypeValue } from "../cel/values.ts";
-import { type Address, addressText, isMappedIpv4, parseAddress } from "./address.ts";
+import { ADDRESS_UNITS, type Address, addressText, isMappedIpv4, parseAddress } from "./address.ts";
 import { BOOL, type Cost, declare, INT, method, opaque, plain, STRING, traversal } from "./define.ts";
 import { goQuote } from "./go-text.ts";
 
 const NAME = "net.IP";
 export const IP = opaque(NAME);
 const ONE: Cost = () => 1;
+const addressCost: Cost = ([ip]) => ADDRESS_UNITS[(ip as IpValue).address.bits];
 
 /** An IP address without zone that is no IPv4 address in an IPv6 one. */
 export class IpValue implements Opaque {
@@ -33,6 +34,10 @@ export class IpValue implements Opaque {
   }
 }
 
+/** Reading it and writing it again, of which Kubernetes counts as much for either as for an IPv4 address. */
+const canonicalCost: Cost = ([text]) =>
+  traversal(2)([text ?? ""]) + (typeof text === "string" && text.includes(":") ? ADDRESS_UNITS[128] : 0);
+
 const QUESTIONS: Readonly<Record<string, readonly [id: string, ask: (address: Address) => boolean]>> = {
   isUnspecified: ["ip_is_unspecified", ({ value }) => value === 0n],
   isLoopback: ["ip_is_loopback", isLoopback],
@@ -48,7 +53,7 @@ export const ip: Library = {
     declare("isIP", plain({ id: "is_ip", parameters: [STRING], result: BOOL, call: isIp, cost: traversal() })),
     declare(
       "ip.isCanonical",
-      plain({ id: "ip_is_canonical", parameters: [STRING], result: BOOL, call: isCanonical, cost: traversal(2) }),
+      plain({ id: "ip_is_canonical", parameters: [STRING], result: BOOL, call: isCanonical, cost: canonicalCost }),
     ),
     declare(
       "family",
@@ -66,7 +71,7 @@ export const ip: Library = {
         method({ id, parameters: [IP], result: BOOL, call: ({ address }: IpValue) => ask(address), cost: ONE }),
       ),
     ),
-    declare("string", plain({ id: "ip_to_string", parameters: [IP], result: STRING, call: String })),
+    declare("string", plain({ id: "ip_to_string", parameters: [IP], result: STRING, call: String, cost: addressCost })),
   ],
   constants: { [NAME]: { type: { kind: "type", of: IP }, value: new TypeValue(IP) } },
 };

@@ -42,6 +42,7 @@ export const listsExtended: Library = {
         result: listOf(DYN),
         call: flatten,
         cost: flattenCost,
+        trusts: 1,
       }),
     ),
     declare(
@@ -53,6 +54,7 @@ export const listsExtended: Library = {
           result: listOf(type),
           call: (list: List) => sortBy(list, list),
           cost: ([list]) => pairCost(list),
+          trusts: 0,
         }),
       ),
     ),
@@ -65,6 +67,7 @@ export const listsExtended: Library = {
           result: LIST,
           call: sortBy,
           cost: ([, keys]) => pairCost(keys),
+          trusts: 1,
         }),
       ),
     ),
@@ -90,6 +93,7 @@ export const listsExtended: Library = {
         result: LIST,
         call: distinct,
         cost: ([list]) => pairCost(list),
+        trusts: 0,
       }),
     ),
     end("first", 0),
@@ -104,7 +108,7 @@ function end(name: "first" | "last", index: 0 | -1): FunctionDeclaration {
 }
 
 function sliceCost([list, start, end]: readonly Value[]): number {
-  return listCost(Math.min(Number(end), sizeOf(list)) - Number(start));
+  return listCost(Math.min(Number(end), sizeOf(list)) - Math.max(0, Number(start)));
 }
 
 function rangeCost([count]: readonly Value[]): number {
@@ -119,8 +123,18 @@ function pairCost(list: Value | undefined): number {
   return Math.floor(size * size * factor) + 1 + LIST_COST;
 }
 
-function flattenCost([list, depth]: readonly Value[]): number {
-  return sizeOf(list) * (typeof depth === "bigint" ? Number(depth) : 1) + 1 + LIST_COST;
+/** Kubernetes counts the lists that are flattened, not what they hold, which is copied. */
+function flattenCost([list, depth = 1n]: readonly Value[]): number {
+  const copied = isList(list) && typeof depth === "bigint" ? Math.ceil(flatSize(list, depth) * TRAVERSAL_FACTOR) : 0;
+  return sizeOf(list) * (typeof depth === "bigint" ? Number(depth) : 1) + copied + 1 + LIST_COST;
+}
+
+/** Elements of a list when it is flattened. */
+function flatSize(list: List, depth: bigint): number {
+  if (depth <= 0n) return list.length;
+  let size = 0;
+  for (const element of list) size += isList(element) ? flatSize(element, depth - 1n) : 1;
+  return size;
 }
 
 function slice(list: List, start: bigint, end: bigint): List {

@@ -1,7 +1,7 @@
 import type { Library } from "../cel/library.ts";
 import { CelError, type Opaque } from "../cel/values.ts";
 import { BOOL, type Cost, declare, INT, method, opaque, plain, STRING, traversal } from "./define.ts";
-import { goQuote } from "./go-text.ts";
+import { goQuote, utf8Length } from "./go-text.ts";
 
 const NAME = "kubernetes.Semver";
 const SEMVER = opaque(NAME);
@@ -15,6 +15,11 @@ export class Semver implements Opaque {
   /** Numbers are bigint. */
   readonly prerelease: readonly (bigint | string)[];
   readonly #text: string;
+
+  /** Units of comparing it with another: two may differ in the last part only. */
+  get units(): number {
+    return traversal()([this.#text]);
+  }
 
   constructor(numbers: readonly [bigint, bigint, bigint], prerelease: readonly (bigint | string)[], text: string) {
     this.numbers = numbers;
@@ -100,8 +105,13 @@ export const semver: Library = {
   ],
 };
 
+/** Kubernetes counts one unit however many parts there are. */
+function comparing([version]: Parameters<Cost>[0]): number {
+  return 1 + (version as Semver).units;
+}
+
 function two(name: string) {
-  return { id: `semver_${name}`, parameters: [SEMVER, SEMVER], cost: ONE };
+  return { id: `semver_${name}`, parameters: [SEMVER, SEMVER], cost: comparing };
 }
 
 function isSemver(text: string, normalize = false): boolean {
@@ -129,7 +139,7 @@ function normalized(text: string): string {
 }
 
 function withoutZeros(part: string): string {
-  if (part.length < 2) return part;
+  if (utf8Length(part) < 2) return part;
   const bare = part.replace(/^0+/, "");
   return /^\d/.test(bare) ? bare : `0${bare}`;
 }

@@ -1,5 +1,6 @@
 import type { Library } from "../cel/library.ts";
 import { URL_UNITS } from "../cel/standard-cost.ts";
+import { ExpressionMap } from "../cel/standard-maps.ts";
 import type { Type } from "../cel/types.ts";
 import { CelError, type Opaque, type Value } from "../cel/values.ts";
 import { BOOL, type Cost, declare, method, opaque, plain, STRING, STRINGS, sizeOf } from "./define.ts";
@@ -8,18 +9,27 @@ import { checkRequestUri, parseUrl, splitHost, textOf, type Url } from "./url-pa
 
 const NAME = "kubernetes.URL";
 const URL = opaque(NAME);
-const ONE: Cost = () => 1;
 /** Each character is decoded, looked at several times and perhaps escaped again when a part is asked for. */
 const parsing: Cost = ([text]) => URL_UNITS + sizeOf(text);
+/** Kubernetes counts one unit for any part, which may have to be decoded, or escaped, as a whole. */
+const reading: Cost = ([value]) => 1 + (value as UrlValue).units;
 /** Parameters of the longest query that Go reads (net/url, defaultMaxParams). */
 const PARAMETERS_MAX = 10_000;
 
 class UrlValue implements Opaque {
   readonly opaque = NAME;
   readonly url: Url;
+  /** Characters of the text that it was read from. */
+  readonly #length: number;
 
-  constructor(url: Url) {
+  constructor(url: Url, length: number) {
     this.url = url;
+    this.#length = length;
+  }
+
+  /** Units of writing it or a part of it, as of reading it. */
+  get units(): number {
+    return URL_UNITS + this.#length;
   }
 
   equals(other: Opaque): boolean {
@@ -49,12 +59,12 @@ export const url: Library = {
 function getter(name: string, id: string, get: (url: Url) => Value) {
   const call = (value: UrlValue) => get(value.url);
   const result: Type = name === "getQuery" ? { kind: "map", key: STRING, value: STRINGS } : STRING;
-  return declare(name, method({ id: `url_get_${id}`, parameters: [URL], result, call, cost: ONE }));
+  return declare(name, method({ id: `url_get_${id}`, parameters: [URL], result, call, cost: reading }));
 }
 
 function toUrl(text: string): UrlValue {
   try {
-    return new UrlValue(parseUrl(text));
+    return new UrlValue(parseUrl(text), text.length);
   } catch (error) {
     throw new CelError(`URL parse error during conversion from string: ${(error as CelError).message}`);
   }
@@ -75,7 +85,7 @@ function escaped(bare: string, raw: string, part: Part): string {
   return part === "path" && bare === "*" ? "*" : escape(bare, part);
 }
 
-function readQuery(query: string): Readonly<Record<string, readonly string[]>> {
+function readQuery(query: string): ExpressionMap {
   const parameters = new Map<string, string[]>();
   const parts = query.split("&");
   // Go gives an empty map beyond the limit, and leaves out what it cannot read.
@@ -87,7 +97,9 @@ function readQuery(query: string): Readonly<Record<string, readonly string[]>> {
     if (values === undefined) parameters.set(name, [value]);
     else values.push(value);
   }
-  return Object.fromEntries(parameters);
+  const map = new ExpressionMap();
+  for (const [name, values] of parameters) map.set(name, values);
+  return map;
 }
 
 function readPair(part: string): readonly [string, string] | undefined {
