@@ -58,7 +58,7 @@ export default defineConfig({
           pool: namespacePool,
           testTimeout: 120_000,
           hookTimeout: BUILD_TIMEOUT_MS,
-          maxWorkers: 1,
+          maxWorkers: 2,
           sequence: { groupOrder: 2 },
         },
       },
