@@ -1,7 +1,7 @@
 import type { AdmissionRequest, PatchOperation, Verdict } from "../core/admission/review.ts";
 import { annotationsOf, type KubernetesObject, type StringMap } from "../core/kubernetes.ts";
 import { FAIRLEAD_GROUP, RECORD_ANNOTATION } from "../core/names.ts";
-import { type Recorded, recordedOn } from "../core/policy/recorded.ts";
+import { recordedIn } from "../core/policy/recorded.ts";
 
 /** What an audit line says of why, and the trace that the review belongs to. */
 export interface Why {
@@ -16,14 +16,15 @@ export interface PolicyTraces {
   traceOf(namespace: string, name: string): string | undefined;
 }
 
-/** Costs a parse of the record, so ask only for reviews that are told. */
+/** Reads the record, so ask only for reviews that are told. */
 export function whyOf(request: AdmissionRequest, verdict: Verdict | undefined, traces: PolicyTraces): Why {
   const { metadata } = request.object ?? {};
   if (request.kind.group === FAIRLEAD_GROUP) {
     const { uid, generation } = metadata ?? {};
     return { policy: request.name, traceId: uid ? traces.policyTrace(uid, generation ?? 0) : undefined };
   }
-  const recorded = readRecord(recordText(request.object ?? {}, verdict?.patch ?? []));
+  const text = recordText(request.object ?? {}, verdict?.patch ?? []);
+  const recorded = text === undefined || text.length > RECORD_LENGTH_MAX ? undefined : recordedIn(text);
   const policy = recorded?.policies.join(",");
   const first = recorded?.policies[0];
   return {
@@ -46,18 +47,4 @@ function recordText(object: KubernetesObject, patch: readonly PatchOperation[]):
     if (operation.path === ANNOTATIONS_PATH) return (operation.value as StringMap)[RECORD_ANNOTATION];
   }
   return annotationsOf(object)[RECORD_ANNOTATION];
-}
-
-/** Targets of one policy carry one and the same record, and reading it costs more than the rest of the line. */
-const READ_MAX = 256;
-const read = new Map<string, Recorded | undefined>();
-
-function readRecord(text: string | undefined): Recorded | undefined {
-  if (text === undefined || text.length > RECORD_LENGTH_MAX) return undefined;
-  const known = read.get(text);
-  if (known !== undefined) return known;
-  const recorded = recordedOn({ metadata: { annotations: { [RECORD_ANNOTATION]: text } } });
-  if (read.size >= READ_MAX) read.clear();
-  read.set(text, recorded);
-  return recorded;
 }

@@ -1,12 +1,14 @@
+import { isDeepStrictEqual } from "node:util";
 import * as fc from "fast-check";
 import { expect, test, vi } from "vitest";
 import { injectionPatch, pureInjection, wantedGroups } from "../../src/core/admission/inject.ts";
 import { metadataPatch } from "../../src/core/admission/patch.ts";
+import { readRecord } from "../../src/core/admission/record.ts";
 import type { StringMap } from "../../src/core/kubernetes.ts";
 import { meshOf } from "../../src/core/mesh/all.ts";
 import { reviewAnnotations } from "../../src/core/mesh/linkerd/review.ts";
 import { TARGET_KINDS } from "../../src/core/names.ts";
-import { DEFAULTS, keyOf, policy, service, worldOf } from "../core/worlds.ts";
+import { DEFAULTS, keyOf, meshVersion, policy, service, worldOf } from "../core/worlds.ts";
 import { RECORD, REVISION, scenarios, VALUES, worldOfScenario } from "./scenarios.ts";
 
 const RUNS = { numRuns: Number(process.env["PROPERTY_RUNS"] ?? 300) };
@@ -60,7 +62,10 @@ const settings = fc.dictionary(
     fc.constantFrom(...Object.keys(VALUES), RECORD),
     fc.string({ maxLength: 4 }).map((end) => `retry.linkerd.io/${end}`),
   ),
-  fc.oneof(fc.constantFrom("consecutive", "7", "0", "5xx", "10s", "0s", "200-299", "bad"), fc.string({ maxLength: 4 })),
+  fc.oneof(
+    fc.constantFrom("consecutive", "7", " 7", "0", "5xx", "10s", "0s", "200-299", "bad"),
+    fc.string({ maxLength: 4 }),
+  ),
   { maxKeys: 6 },
 );
 
@@ -79,4 +84,23 @@ test("what is said of a Service's annotations does not depend on what was review
     }),
     RUNS,
   );
+});
+
+test("a record is read again as it is read the first time, for each version", () => {
+  const versions = [meshVersion("2.14"), meshVersion("2.20")];
+  const maps = { keys: settings, replaced: settings };
+  const records = fc.record({ policy: fc.string(), revision: fc.string(), ...maps }).map((it) => JSON.stringify(it));
+  let different = 0;
+  fc.assert(
+    fc.property(fc.oneof(records, fc.json()), (text) => {
+      // Blanks make another text of the same record.
+      const alone = versions.map((version, index) => readRecord(text + " ".repeat(index + 1), version));
+      if (!isDeepStrictEqual(alone[0], alone[1])) different += 1;
+      for (let time = 0; time < 2; time += 1) {
+        expect(versions.map((version) => readRecord(text, version))).toEqual(alone);
+      }
+    }),
+    RUNS,
+  );
+  expect(different).toBeGreaterThan(0);
 });

@@ -1,5 +1,6 @@
 import { isRecord } from "../../api/problem.ts";
 import { annotationPath, type Finding, finding } from "../finding.ts";
+import { Kept } from "../kept.ts";
 import type { StringMap } from "../kubernetes.ts";
 import { acceptsValue, isFamilyKey } from "../mesh/all.ts";
 import type { MeshVersion } from "../mesh/version.ts";
@@ -28,22 +29,12 @@ const NO_KEYS: StringMap = Object.freeze({});
 export function readRecord(text: string | undefined, version: MeshVersion): InjectionRecord | undefined {
   if (text === undefined) return undefined;
   let known = readBefore.get(version);
-  if (known === undefined) readBefore.set(version, (known = new Map()));
-  let record = known.get(text);
-  if (record !== undefined) return record;
-  record = parseRecord(text, version);
-  if (record !== undefined && text.length <= KEPT_TEXT_MAX_LENGTH) {
-    if (known.size >= KEPT_MAX) known.clear();
-    known.set(text, record);
-  }
-  return record;
+  if (known === undefined) readBefore.set(version, (known = new Kept()));
+  return known.get(text, () => parseRecord(text, version));
 }
 
-/** By their text: targets of one policy carry one and the same record, which is read several times for each of them. */
-const readBefore = new WeakMap<MeshVersion, Map<string, InjectionRecord>>();
-/** Together at most some MiB; when it is full, it begins anew. Whoever may write an object may forge a long one. */
-const KEPT_MAX = 500;
-const KEPT_TEXT_MAX_LENGTH = 2_000;
+/** Targets of one policy carry one and the same record, which is read several times for each of them. */
+const readBefore = new WeakMap<MeshVersion, Kept<InjectionRecord>>();
 
 function parseRecord(text: string, version: MeshVersion): InjectionRecord | undefined {
   const parsed = parseObject(text);

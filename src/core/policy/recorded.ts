@@ -1,5 +1,6 @@
 import { isRecord } from "../../api/problem.ts";
 import { revisionOf } from "../intent/revision.ts";
+import { Kept } from "../kept.ts";
 import { annotationsOf, type KubernetesObject } from "../kubernetes.ts";
 import { RECORD_ANNOTATION } from "../names.ts";
 import type { World } from "../world.ts";
@@ -13,13 +14,27 @@ export interface Recorded {
 /** Undefined where there is no record that can be read. */
 export function recordedOn(object: KubernetesObject): Recorded | undefined {
   const text = annotationsOf(object)[RECORD_ANNOTATION];
-  if (text === undefined) return undefined;
+  return text === undefined ? undefined : recordedIn(text);
+}
+
+/** Targets of one policy carry one and the same record, and are looked at again and again. */
+const readBefore = new Kept<Recorded>();
+
+/** As {@link recordedOn}, of the text of the annotation. */
+export function recordedIn(text: string): Recorded | undefined {
+  return readBefore.get(text, () => parseRecorded(text));
+}
+
+function parseRecorded(text: string): Recorded | undefined {
   try {
     const record: unknown = JSON.parse(text);
     if (!isRecord(record)) return undefined;
     const { policy, revision } = record;
     if (typeof policy !== "string" || policy === "") return undefined;
-    return { policies: policy.split(","), revision: typeof revision === "string" ? revision : "" };
+    return Object.freeze({
+      policies: Object.freeze(policy.split(",")),
+      revision: typeof revision === "string" ? revision : "",
+    });
   } catch {
     return undefined;
   }

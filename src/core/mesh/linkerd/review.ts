@@ -1,4 +1,5 @@
 import type { Finding } from "../../finding.ts";
+import { Kept } from "../../kept.ts";
 import type { Route, StringMap } from "../../kubernetes.ts";
 import type { TargetContext } from "../mesh.ts";
 import { shadowingProfiles } from "./eligibility.ts";
@@ -40,22 +41,17 @@ function reviewValues(reading: Reading, annotations: StringMap, target: TargetCo
 
 const NO_FINDINGS: readonly Finding[] = Object.freeze([]);
 /** By version and by the annotations under Linkerd's prefixes: Services of one policy carry the same ones. */
-const reviewed = new WeakMap<LinkerdVersion, Map<string, readonly Finding[]>>();
-/** Together at most some MiB; when it is full, it begins anew. */
-const REVIEWED_MAX = 500;
-const REVIEWED_TEXT_MAX_LENGTH = 2_000;
+const reviewed = new WeakMap<LinkerdVersion, Kept<readonly Finding[]>>();
 
 function reviewService(target: TargetContext, annotations: StringMap): readonly Finding[] {
   const text = settingsText(annotations);
   if (text === "") return NO_FINDINGS;
-  let known = reviewed.get(target.version.linkerd);
-  if (known === undefined) reviewed.set(target.version.linkerd, (known = new Map()));
-  let findings = known.get(text);
-  if (findings === undefined) {
-    findings = reviewValues(readAnnotations(annotations, "Service", target.version.linkerd), annotations, target);
-    if (known.size >= REVIEWED_MAX) known.clear();
-    if (text.length <= REVIEWED_TEXT_MAX_LENGTH) known.set(text, findings);
-  }
+  const { linkerd } = target.version;
+  let known = reviewed.get(linkerd);
+  if (known === undefined) reviewed.set(linkerd, (known = new Kept()));
+  const findings = known.get(text, () =>
+    reviewValues(readAnnotations(annotations, "Service", linkerd), annotations, target),
+  );
   const shadows = shadowingProfiles(target);
   return shadows.length === 0 ? findings : [...findings, ...shadows];
 }
