@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readInput } from "../../src/cli/input.ts";
 import { reviewObjects } from "../../src/cli/review.ts";
 import { CLUSTER_DOMAIN, excludedNamespaces, parseMeshVersion } from "../../src/config.ts";
+import type { MeshName } from "../../src/core/names.ts";
 import type { ControlPlane } from "../../src/dev/control-plane/control-plane.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
 import type { Fairlead } from "../../src/main.ts";
@@ -18,6 +19,8 @@ interface Example {
   readonly name: string;
   /** What each target has afterwards, by `kind namespace/name`: every annotation but the record. */
   readonly settings: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** What is there afterwards beside the targets, `kind namespace/name` each. */
+  readonly objects?: readonly string[];
   /** Codes of the findings that `review` reports, in the order of the input. */
   readonly findings: readonly string[];
 }
@@ -49,6 +52,40 @@ const ADMITTED: readonly Example[] = [
     settings: {
       "service warehouse/stock": { "timeout.linkerd.io/request": "2000ms", "timeout.linkerd.io/idle": "1000ms" },
     },
+    findings: [],
+  },
+  {
+    name: "traffic-split.yaml",
+    settings: { "service catalog/items": {} },
+    objects: ["virtualservice catalog/fairlead-items"],
+    findings: [],
+  },
+  {
+    name: "faults.yaml",
+    settings: { "service chaos/menu": {} },
+    objects: ["virtualservice chaos/fairlead-menu"],
+    findings: [],
+  },
+  {
+    name: "rate-limit.yaml",
+    settings: { "service quotes/rates": {} },
+    objects: ["envoyfilter quotes/fairlead-rates"],
+    findings: [],
+  },
+  {
+    name: "mtls.yaml",
+    settings: { "service vault/secrets": {} },
+    objects: ["peerauthentication vault/fairlead-secrets"],
+    findings: [],
+  },
+  {
+    name: "authorization.yaml",
+    settings: { "service orders/api": {} },
+    objects: [
+      "authorizationpolicy.security.istio.io orders/fairlead-api",
+      "authorizationpolicy.security.istio.io orders/fairlead-api.deny",
+      "peerauthentication orders/fairlead-api",
+    ],
     findings: [],
   },
   {
@@ -127,18 +164,24 @@ async function metadataOf(target: string): Promise<Metadata> {
   return JSON.parse(await kubectl(cluster, ["get", kind, name, "-n", namespace, "-o", "json"])).metadata;
 }
 
+async function exists(object: string): Promise<boolean> {
+  const [kind = "", path = ""] = object.split(" ");
+  const [namespace = "", name = ""] = path.split("/");
+  return (await kubectl(cluster, ["get", kind, name, "-n", namespace, "--ignore-not-found", "-o", "name"])) !== "";
+}
+
 async function settingsOf(target: string): Promise<Readonly<Record<string, string>>> {
   const { annotations = {} } = await metadataOf(target);
   return Object.fromEntries(Object.entries(annotations).filter(([key]) => !NOT_SETTINGS.has(key)));
 }
 
-function review(name: string) {
+function review(name: string, mesh?: MeshName) {
   const input = readInput({ filenames: [join(EXAMPLES, name)], recursive: false, baseDirectory: EXAMPLES });
   return reviewObjects(
     input.map(({ object }) => object),
     {
       unknownNamespaceMode: "enforce",
-      mesh: undefined,
+      mesh,
       meshVersion: parseMeshVersion(),
       clusterDomain: CLUSTER_DOMAIN,
       excludedNamespaces: excludedNamespaces("fairlead"),
@@ -155,13 +198,14 @@ test("every example is tested, and named in examples/README.md", () => {
   for (const name of names) expect(readme).toContain(`](${name}`);
 });
 
-describe.each(ADMITTED)("examples/$name", ({ name, settings, findings }) => {
+describe.each(ADMITTED)("examples/$name", ({ name, settings, objects = [], findings }) => {
   test("gives its targets these settings, whatever arrived first", async () => {
     await kubectl(cluster, ["apply", "-f", join(EXAMPLES, name)]);
     for (const [target, wanted] of Object.entries(settings)) {
       await waitFor(`the settings of ${target}`, async () => sameMap(await settingsOf(target), wanted)).catch(() => {});
       expect(await settingsOf(target)).toEqual(wanted);
     }
+    for (const object of objects) await waitFor(object, () => exists(object));
   });
 
   test("changes nothing when it is applied again", async () => {
@@ -190,6 +234,11 @@ test("an override warns at every apply of the same manifest, until the keys are 
   const { stderr } = await cluster.kubectl(["apply", "-f", join(EXAMPLES, "override", "service.yaml")]);
   expect(stderr).toContain("Warning: FL504 retry.linkerd.io/limit: ");
   expect(stderr).toContain("remove retry.linkerd.io/limit from your manifest");
+});
+
+test("what both meshes have is accepted for either", () => {
+  for (const mesh of ["Linkerd", "Istio"] as const)
+    expect(review("traffic-split.yaml", mesh).every(({ result }) => result.allowed)).toBe(true);
 });
 
 describe("examples/refused", () => {

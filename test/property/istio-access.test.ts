@@ -1,0 +1,183 @@
+import * as fc from "fast-check";
+import { expect, test, vi } from "vitest";
+import { companionsOf } from "../../src/core/companions/wanted.ts";
+import { resolvePrecedence } from "../../src/core/intent/precedence.ts";
+import type { KubernetesObject } from "../../src/core/kubernetes.ts";
+import { keyOf, meshVersion, namespace, policy, service, validate, worldOf } from "../core/worlds.ts";
+import { type Inbound, isWithin, type Treatment, treatmentOf } from "./istio-access-reader.ts";
+
+const RUNS = { numRuns: Number(process.env["PROPERTY_RUNS"] ?? 300) };
+vi.setConfig({ testTimeout: 30_000 + 50 * RUNS.numRuns });
+
+const NAMESPACES = ["front", "jobs", "lab"];
+const ACCOUNTS = ["web", "batch"];
+const METHODS = ["GET", "POST", "PUT"];
+const PATHS = ["/", "/users", "/users/7", "/userspace", "/admin/", "/admin"];
+const HTTP_PORTS = [8080, 9090];
+const TCP_PORT = 7000;
+
+const account = fc.record({ name: fc.constantFrom(...ACCOUNTS), namespace: fc.constantFrom(...NAMESPACES) });
+const some = <T>(item: fc.Arbitrary<T>) => fc.array(item, { minLength: 1, maxLength: 2 });
+const isSaid = (made: object): boolean => Object.keys(made).length > 0;
+const from = fc
+  .record(
+    {
+      serviceAccounts: some(account),
+      namespaces: some(fc.constantFrom(...NAMESPACES)),
+      cidrs: some(fc.constantFrom("10.0.0.0/8", "10.1.2.0/24", "0.0.0.0/0", "192.0.2.7/32")),
+    },
+    { requiredKeys: [] },
+  )
+  .filter(isSaid);
+const path = fc.record(
+  { type: fc.constantFrom("Exact", "PathPrefix"), value: fc.constantFrom("/", "/users", "/admin/", "/admin") },
+  { requiredKeys: ["value"] },
+);
+const to = fc
+  .record({ paths: some(path), methods: some(fc.constantFrom(...METHODS)) }, { requiredKeys: [] })
+  .filter(isSaid);
+const entry = fc.record({ from, to }, { requiredKeys: [] }).filter(isSaid);
+const authorization = fc.record({ allow: some(entry), deny: some(entry) }, { requiredKeys: [] }).filter(isSaid);
+const rateLimit = fc.record({ requestsPerSecond: fc.integer({ min: 1, max: 1_000_000 }) });
+const mtls = fc.record({ mode: fc.constantFrom("Strict", "Permissive") });
+const specs = fc.record({ rateLimit, mtls, authorization }, { requiredKeys: [] }).filter(isSaid);
+
+const inbound = fc
+  .record({
+    port: fc.constantFrom(...HTTP_PORTS, TCP_PORT, 15_020),
+    identity: fc.option(
+      fc.record({
+        trustDomain: fc.constantFrom("cluster.local", "example.org"),
+        namespace: fc.constantFrom(...NAMESPACES, "b-front"),
+        account: fc.constantFrom(...ACCOUNTS, "x-web"),
+      }),
+      { nil: undefined },
+    ),
+    address: fc.constantFrom("10.1.2.3", "10.9.9.9", "192.0.2.7", "203.0.113.1"),
+    method: fc.constantFrom(...METHODS),
+    path: fc.constantFrom(...PATHS),
+  })
+  .map((made) => ({ ...made, isHttp: made.port !== TCP_PORT }));
+
+interface Entry {
+  readonly from?: {
+    readonly serviceAccounts?: readonly { readonly name: string; readonly namespace: string }[];
+    readonly namespaces?: readonly string[];
+    readonly cidrs?: readonly string[];
+  };
+  readonly to?: {
+    readonly paths?: readonly { readonly type?: string; readonly value: string }[];
+    readonly methods?: readonly string[];
+  };
+}
+
+interface Spec {
+  readonly rateLimit?: { readonly requestsPerSecond: number };
+  readonly mtls?: { readonly mode: string };
+  readonly authorization?: { readonly allow?: readonly Entry[]; readonly deny?: readonly Entry[] };
+}
+
+/** By the words of docs/policy.md, whatever the compiler does. */
+function wantedFor(
+  { rateLimit: limit, mtls: tls, authorization: access = {} }: Spec,
+  made: Inbound,
+): Treatment | undefined {
+  if (made.port === 15_020) return undefined;
+  const { allow, deny = [] } = access;
+  const isDenied = deny.some((one) => fits(one, made));
+  return {
+    isStrict: tls?.mode === "Strict",
+    isLetIn: !isDenied && (allow === undefined || allow.some((one) => fits(one, made))),
+    perSecond: made.isHttp ? limit?.requestsPerSecond : undefined,
+  };
+}
+
+function fits({ from: clients, to: requests }: Entry, made: Inbound): boolean {
+  return (
+    (clients === undefined || fitsClient(clients, made)) && (requests === undefined || fitsRequest(requests, made))
+  );
+}
+
+function fitsClient({ serviceAccounts, namespaces, cidrs }: Required<Entry>["from"], made: Inbound): boolean {
+  const { identity, address } = made;
+  const isAccount = serviceAccounts?.some(
+    (one) => one.name === identity?.account && one.namespace === identity.namespace,
+  );
+  const isInNamespace = namespaces?.some((name) => name === identity?.namespace);
+  const isKnown = serviceAccounts === undefined && namespaces === undefined;
+  return (
+    (isKnown || isAccount === true || isInNamespace === true) &&
+    (cidrs === undefined || cidrs.some((cidr) => isWithin(address, cidr)))
+  );
+}
+
+/** What is not HTTP has no path and no method. */
+function fitsRequest({ paths, methods }: Required<Entry>["to"], { isHttp, path: at, method }: Inbound): boolean {
+  const isPath = ({ type, value }: { readonly type?: string; readonly value: string }): boolean => {
+    if (type === "Exact") return at === value;
+    const prefix = value.replace(/\/$/, "");
+    return at === prefix || at.startsWith(`${prefix}/`);
+  };
+  return isHttp && (paths === undefined || paths.some(isPath)) && (methods === undefined || methods.includes(method));
+}
+
+const NAMESPACE = namespace("enforce", { labels: { "istio-injection": "enabled" } });
+const TARGET = {
+  ...service(),
+  spec: {
+    selector: { app: "user-service" },
+    ports: [
+      { name: "http", port: 80, targetPort: 8080 },
+      { name: "grpc", port: 9090 },
+      { name: "tcp-admin", port: TCP_PORT },
+    ],
+  },
+};
+
+function objectsFor(spec: object, version: string): readonly KubernetesObject[] {
+  const object = policy(spec as Record<string, unknown>, { uid: "u" });
+  const world = worldOf([NAMESPACE, TARGET, object], { meshVersion: meshVersion(version) });
+  expect(validate(world, object).allowed).toBe(true);
+  const precedence = resolvePrecedence(world.policiesIn("iam"), keyOf(TARGET), TARGET);
+  return companionsOf({ key: keyOf(TARGET), object: TARGET }, precedence, world).wanted.map((it) => it.object);
+}
+
+const ANYBODY = { port: 8080, isHttp: true, identity: undefined, address: "10.1.2.3", method: "GET", path: "/" };
+const WEB = { trustDomain: "example.org", namespace: "front", account: "web" };
+/** What chance seldom makes: a path that is more than its prefix, a client of another trust domain, names that end alike. */
+const RARE: [spec: Spec, made: Inbound, place: { version: string; mode: "STRICT" | "PERMISSIVE" }][] = [
+  [{ allow: [{ to: { paths: [{ value: "/users" }] } }] }, { ...ANYBODY, path: "/userspace" }],
+  [{ deny: [{ to: { paths: [{ value: "/admin/" }] } }] }, { ...ANYBODY, path: "/admin" }],
+  [{ allow: [{ from: { serviceAccounts: [{ name: "web", namespace: "front" }] } }] }, { ...ANYBODY, identity: WEB }],
+  [
+    { allow: [{ from: { serviceAccounts: [{ name: "web", namespace: "front" }] } }] },
+    { ...ANYBODY, identity: { ...WEB, account: "x-web" } },
+  ],
+  [{ deny: [{ from: { namespaces: ["front"] } }] }, { ...ANYBODY, identity: { ...WEB, namespace: "b-front" } }],
+].map(([access, made]) => [
+  { authorization: access as Spec["authorization"] & object },
+  made as Inbound,
+  { version: "1.31", mode: "PERMISSIVE" },
+]);
+
+test("every request is treated at the Pods as the policy says, and their other ports stay as they are", () => {
+  const seen = { letIn: 0, refused: 0, elsewhere: 0 };
+  const places = fc.record({
+    version: fc.constantFrom("1.20", "1.31"),
+    mode: fc.constantFrom("STRICT" as const, "PERMISSIVE" as const),
+  });
+  fc.assert(
+    fc.property(specs, inbound, places, (spec, made, { version, mode }) => {
+      const found = treatmentOf(objectsFor(spec, version), made, mode);
+      const wanted = wantedFor(spec, made);
+      const untouched = { isStrict: mode === "STRICT", isLetIn: true, perSecond: undefined };
+      const isSilent = spec.mtls === undefined;
+      expect(found).toEqual(
+        wanted === undefined ? untouched : { ...wanted, ...(isSilent && { isStrict: untouched.isStrict }) },
+      );
+      seen[wanted === undefined ? "elsewhere" : found.isLetIn ? "letIn" : "refused"] += 1;
+    }),
+    { ...RUNS, examples: RARE },
+  );
+  expect(Object.values(seen).every((times) => times > 10)).toBe(true);
+});
