@@ -143,7 +143,7 @@ export const FINDINGS = {
   FL321: entry(
     "deny",
     "Ambient mode without a waypoint",
-    "The node proxy carries TCP only. Retries, timeouts and breakers act in a waypoint, which the Service or its namespace names.",
+    "The node proxy carries TCP only. Retries, timeouts, breakers and what speaks of paths or methods need a waypoint, which the Service or its namespace names, or sidecars.",
   ),
   FL322: entry(
     "warn",

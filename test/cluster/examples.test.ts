@@ -81,10 +81,16 @@ const ADMITTED: readonly Example[] = [
   {
     name: "authorization.yaml",
     settings: { "service orders/api": {} },
+    objects: ["authorizationpolicy.security.istio.io orders/fairlead-api", "peerauthentication orders/fairlead-api"],
+    findings: [],
+  },
+  {
+    name: "authorization-by-request.yaml",
+    settings: { "service invoices/api": {} },
     objects: [
-      "authorizationpolicy.security.istio.io orders/fairlead-api",
-      "authorizationpolicy.security.istio.io orders/fairlead-api.deny",
-      "peerauthentication orders/fairlead-api",
+      "authorizationpolicy.security.istio.io invoices/fairlead-api",
+      "authorizationpolicy.security.istio.io invoices/fairlead-api.deny",
+      "peerauthentication invoices/fairlead-api",
     ],
     findings: [],
   },
@@ -237,8 +243,10 @@ test("an override warns at every apply of the same manifest, until the keys are 
 });
 
 test("what both meshes have is accepted for either", () => {
-  for (const mesh of ["Linkerd", "Istio"] as const)
-    expect(review("traffic-split.yaml", mesh).every(({ result }) => result.allowed)).toBe(true);
+  for (const name of ["traffic-split.yaml", "rate-limit.yaml", "mtls.yaml", "authorization.yaml"]) {
+    for (const mesh of ["Linkerd", "Istio"] as const)
+      expect(review(name, mesh).every(({ result }) => result.allowed)).toBe(true);
+  }
 });
 
 describe("examples/refused", () => {

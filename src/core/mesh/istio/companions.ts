@@ -7,13 +7,15 @@ import { destinationRuleSpec } from "./destination-rule.ts";
 import { hostOf } from "./hosts.ts";
 import { type IstioVersion, istioHas } from "./version.ts";
 import { virtualServiceSpec } from "./virtual-service.ts";
+import { unfitForIstio } from "./workload.ts";
 import { workloadCompanions } from "./workload-companions.ts";
 
 /** At most one object of each kind for a host, of which Istio takes one, by age; and those for the Pods behind it. */
 export function istioCompanions({ service, intent }: HostIntent): readonly Companion[] {
   const host = hostOf(service);
   const { istio } = service.version;
-  const possible = withoutRefused(intent, compileForIstio(intent, SERVICE_KIND).findings);
+  const refused = [...compileForIstio(intent, SERVICE_KIND).findings, ...unfitForIstio({ service, intent })];
+  const possible = withoutRefused(intent, refused);
   const make = (kind: CompanionKind, sections: readonly Section[], spec: object | undefined): readonly Companion[] => {
     if (spec === undefined) return [];
     const { namespace, name } = service.key;

@@ -1,5 +1,5 @@
-import { type Finding, finding } from "../../finding.ts";
-import { labelsOf, recordsIn, type Service, type ServicePort } from "../../kubernetes.ts";
+import { finding } from "../../finding.ts";
+import { recordsIn, type Service, type ServicePort } from "../../kubernetes.ts";
 import type { Eligibility, TargetContext } from "../mesh.ts";
 
 /** Words at the start of appProtocol or of the name of a port with which Istio speaks no HTTP (`protocol.Parse`). */
@@ -8,7 +8,6 @@ const OTHER_PROTOCOLS: ReadonlySet<string> = new Set(["tcp", "udp", "https", "tl
 const TCP_PORTS: ReadonlySet<number> = new Set([25, 53, 3306, 27_017]);
 const HTTP_WORDS: ReadonlySet<string> = new Set(["http", "http2", "grpc", "http_proxy"]);
 
-const WAYPOINT_LABEL = "istio.io/use-waypoint";
 const ELIGIBLE: Eligibility = Object.freeze({ eligible: true, findings: Object.freeze([]) });
 
 /** Whether Istio would act on settings of this target at all (docs/istio.md, When nothing applies). */
@@ -22,7 +21,6 @@ export function istioEligibility(target: TargetContext): Eligibility {
   if (spec?.clusterIP === "None") {
     return refused("It is headless (clusterIP: None)", "give it a cluster IP, or remove the policy");
   }
-  if (needsWaypoint(target)) return { eligible: false, findings: [withoutWaypoint(target)] };
   const ports = recordsIn(spec?.ports);
   const reasons = ports.map(whyNotHttp).filter((reason) => reason !== undefined);
   if (reasons.length === 0) return ELIGIBLE;
@@ -58,24 +56,4 @@ function whyNotHttp({ port, name, protocol = "TCP", appProtocol }: ServicePort):
     return `port ${port} (${typeof appProtocol === "string" ? `appProtocol ${said}` : `named ${said}`})`;
   }
   return TCP_PORTS.has(port) && !HTTP_WORDS.has(word) ? `port ${port} (TCP by default)` : undefined;
-}
-
-/** Ambient's node proxy carries TCP only; the waypoint of the Service, else of the namespace, is where settings act. */
-function needsWaypoint(target: TargetContext): boolean {
-  if (!isAmbient(target)) return false;
-  const waypoint = labelsOf(target.object)[WAYPOINT_LABEL] ?? target.namespace?.labels[WAYPOINT_LABEL] ?? "none";
-  return waypoint === "none";
-}
-
-/** A sidecar goes before ambient where the namespace asks for both. */
-export function isAmbient({ namespace }: TargetContext): boolean {
-  const labels = namespace?.labels ?? {};
-  return labels["istio.io/dataplane-mode"] === "ambient" && labels["istio-injection"] !== "enabled";
-}
-
-function withoutWaypoint({ key }: TargetContext): Finding {
-  return finding("FL321", "", {
-    message: "Ambient without a waypoint carries TCP only, so Istio would apply no policy",
-    fix: `istioctl waypoint apply -n ${key.namespace} --enroll-namespace, or label the Service ${WAYPOINT_LABEL}`,
-  });
 }

@@ -12,20 +12,19 @@ import { allowSpec, denySpec } from "./authorization-policy.ts";
 import { envoyFilterSpec } from "./envoy-filter.ts";
 import { peerAuthenticationSpec } from "./peer-authentication.ts";
 import { istioHas } from "./version.ts";
-import { unfitForIstio, workloadOf } from "./workload.ts";
+import { workloadOf } from "./workload.ts";
 import { areClosedByPeople } from "./workload-rivals.ts";
 
 /** Tells the AuthorizationPolicy that refuses from the one that lets in, in the names of both. */
 export const DENY_PART = "deny";
 
-/** The objects that choose Pods. `intent`: what Istio can do of what policies ask for. */
-export function workloadCompanions(intent: Intent, service: TargetContext): readonly Companion[] {
+/** The objects that choose Pods. Of the intent is left what Istio can do, and for this Service. */
+export function workloadCompanions(
+  { rateLimit, mtls, authorization }: Intent,
+  service: TargetContext,
+): readonly Companion[] {
   const workload = workloadOf(service);
-  const unfit = new Set(unfitForIstio({ service, intent }).map(({ path }) => path));
   if (workload === undefined) return [];
-  const asked = <S extends Section>(section: S): Intent[S] | undefined =>
-    unfit.has(`spec.${section}`) ? undefined : intent[section];
-  const [rateLimit, mtls, authorization] = [asked("rateLimit"), asked("mtls"), asked("authorization")];
   const make = (kind: CompanionKind, section: Section, { spec, part = "" }: Written): Companion => {
     const { namespace, name } = service.key;
     const metadata = { namespace, name: companionName(name, part) };

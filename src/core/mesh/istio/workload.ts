@@ -1,10 +1,11 @@
 import { type Finding, finding } from "../../finding.ts";
-import type { Intent, Section } from "../../intent/intent.ts";
+import type { Section } from "../../intent/intent.ts";
 import { recordsIn, type Service, type ServicePort, type StringMap } from "../../kubernetes.ts";
 import { quote } from "../../text.ts";
 import type { HostIntent } from "../companion.ts";
 import type { TargetContext } from "../mesh.ts";
-import { isAmbient, speaksHttp } from "./eligibility.ts";
+import { isAmbient, unfitInAmbient } from "./ambient.ts";
+import { speaksHttp } from "./eligibility.ts";
 
 /** What Istio does at the Pods that are asked, and not at their clients. */
 const WORKLOAD_SECTIONS = ["rateLimit", "mtls", "authorization"] as const satisfies readonly Section[];
@@ -27,15 +28,18 @@ export function workloadOf(service: TargetContext): Workload | undefined {
   return { labels, ports: numbersOf(ports), httpPorts: numbersOf(ports.filter(speaksHttp)) };
 }
 
-/** What keeps sections from the Pods of a Service, whatever other objects there are. */
-export function unfitForIstio({ service, intent }: HostIntent): readonly Finding[] {
+/** What keeps sections from a Service or its Pods, whatever other objects there are. */
+export function unfitForIstio(host: HostIntent): readonly Finding[] {
+  return [...unfitForPods(host), ...(isAmbient(host.service) ? unfitInAmbient(host) : [])];
+}
+
+function unfitForPods({ service, intent }: HostIntent): readonly Finding[] {
   const sections = WORKLOAD_SECTIONS.filter((section) => intent[section] !== undefined);
   if (sections.length === 0) return [];
   const { name } = service.key;
   if (labelsOf(service) === undefined) return sections.map((section) => noSelector(section, name));
   const named = tcpPorts(service).find((port) => typeof targetOf(port) !== "number");
-  if (named !== undefined) return sections.map((section) => portByName(section, name, named));
-  return isAmbient(service) ? notInAmbient(intent) : [];
+  return named === undefined ? [] : sections.map((section) => portByName(section, name, named));
 }
 
 function labelsOf({ object }: TargetContext): StringMap | undefined {
@@ -69,26 +73,4 @@ function portByName(section: Section, name: string, { port, targetPort }: Servic
     message: `Port ${port} of Service ${name} leads to the port ${quote(String(targetPort))} of its Pods; Istio tells ports apart by number`,
     fix: "write the number of the container's port in targetPort of the Service",
   });
-}
-
-function notInAmbient({ rateLimit, authorization }: Intent): readonly Finding[] {
-  return [
-    ...(rateLimit === undefined
-      ? []
-      : [
-          finding("FL310", "spec.rateLimit", {
-            message: "In ambient mode Istio has no rate limit: an EnvoyFilter acts in sidecars only",
-            fix: "remove it, or run the Pods with sidecars",
-          }),
-        ]),
-    ...(authorization === undefined
-      ? []
-      : [
-          finding("FL310", "spec.authorization", {
-            message:
-              "In ambient mode the Pods see the waypoint in place of the client, so every client would be refused or none",
-            fix: "remove it, and write an AuthorizationPolicy with targetRefs for the waypoint",
-          }),
-        ]),
-  ];
 }
