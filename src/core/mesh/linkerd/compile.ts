@@ -4,6 +4,7 @@ import type {
   Intent,
   RetryIntent,
   RouteIntent,
+  RouteMatchIntent,
   Section,
   TimeoutIntent,
   TrafficSplitIntent,
@@ -37,6 +38,8 @@ export function compileForLinkerd(intent: Intent, kind: TargetKind, version: Lin
     else findings.push(tooOld("timeout", version));
   }
   if (routes !== undefined && kind.kind === "Service") findings.push(...routeDifferences(intent, version));
+  findings.push(...(routes ?? []).flatMap(({ matches }, at) => exactRoots(matches, `spec.routes[${at}].matches`)));
+  findings.push(...exactRoots(trafficSplit?.matches ?? [], "spec.trafficSplit.matches"));
   if (trafficSplit !== undefined) findings.push(...splitDifferences(trafficSplit, intent), ...splitIsDistinct(intent));
   if (faultInjection !== undefined) findings.push(noFaults());
   findings.push(...inboundDifferences(intent, version));
@@ -139,6 +142,22 @@ function routeDifferences({ routes = [], retry, timeout }: Intent, version: Link
   });
   const isMoved = annotated && retry !== undefined && leavesService(retry, routes) && retry.grpcCodes.length > 0;
   return isMoved ? [...ofEntries, movedGrpcCodes(retry, routes)] : ofEntries;
+}
+
+/** Linkerd counts how much of the path a match takes: the whole path `/` is as much as the prefix of the rest takes. */
+function exactRoots(matches: readonly RouteMatchIntent[], at: string): readonly Finding[] {
+  return matches.flatMap(({ path, method, headers }, index) => {
+    const isRoot = path.type === "Exact" && path.value === "/" && method === undefined && headers.length === 0;
+    return isRoot ? [rootIsTaken(`${at}[${index}].path`)] : [];
+  });
+}
+
+function rootIsTaken(path: string): Finding {
+  return finding("FL310", path, {
+    message:
+      'For Linkerd the exact path "/" is no more specific than the route that takes the rest, which is older and goes first',
+    fix: "add a method or a header, or set at the top of the policy what the rest is to have",
+  });
 }
 
 const SECTIONS_OF_ENTRY = ["retry", "timeout"] as const;
