@@ -6,13 +6,14 @@ import type { CompiledPolicy } from "../core/intent/policy.ts";
 import { isAimedAt } from "../core/intent/precedence.ts";
 import { type KubernetesObject, labelsOf } from "../core/kubernetes.ts";
 import { CLEAN_UP_WAIT_MS } from "../core/limits.ts";
-import { FAIRLEAD_GROUP, POLICY_UID_LABEL } from "../core/names.ts";
+import { FAIRLEAD_GROUP, POLICY_UID_LABEL, SERVICE_KIND } from "../core/names.ts";
 import { planFinalizer } from "../core/policy/finalizer.ts";
 import type { OwnedPlan } from "../core/policy/owned.ts";
 import { recordedOn } from "../core/policy/recorded.ts";
 import { planStatus } from "../core/policy/status.ts";
 import { cleanUpNews, statusNews } from "../core/policy/news.ts";
 import { targetsOf, targetText } from "../core/policy/targets.ts";
+import { parentsOf } from "../core/routes/people.ts";
 import type { TargetKey } from "../core/world.ts";
 import { isConflict, isNotFound, isStale, NotLeaderError } from "../k8s/apply.ts";
 import type { EventSink, PolicyEvent } from "../k8s/events.ts";
@@ -127,9 +128,10 @@ export class PolicyReconciler {
 
   #policiesOf(key: TargetKey, object: KubernetesObject): readonly string[] {
     const { store } = this.#options;
-    const aimed = candidates(store.policiesIn(key.namespace), key.name, object).filter((p) =>
-      isAimedAt(p, key, object),
-    );
+    const aimed = [key, ...servicesOf(key, object)].flatMap((target) => {
+      const live = target === key ? object : (store.target(target) ?? {});
+      return candidates(store.policiesIn(key.namespace), target.name, live).filter((p) => isAimedAt(p, target, live));
+    });
     const uid = labelsOf(object)[POLICY_UID_LABEL];
     const owner = uid && store.policyObjectsIn(key.namespace).find((policy) => policy.metadata?.uid === uid);
     return [
@@ -355,6 +357,13 @@ interface Told {
 }
 
 const NOTHING_STORED: StoreResult = { written: 0 };
+
+/** The Services that a route is attached to: it may be in the way of what a policy makes of them. */
+function servicesOf({ kind, namespace }: TargetKey, object: KubernetesObject): readonly TargetKey[] {
+  if (kind === SERVICE_KIND.kind) return [];
+  const parents = parentsOf(object).filter((parent) => parent.namespace === namespace);
+  return parents.map(({ name }) => ({ ...SERVICE_KIND, namespace, name }));
+}
 
 function policyText({ namespace, name }: PolicyKey): string {
   return `${namespace}/${name}`;

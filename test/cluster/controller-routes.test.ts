@@ -102,6 +102,8 @@ test("a field that somebody else has taken is told by the status, not taken back
 
 test("a route that a person attaches later is a conflict that names it, and ends when it goes", async () => {
   await applied("attached");
+  // Nothing else brings the policy back then.
+  await session.fairlead.work.current?.idle();
   const parent = { group: "", kind: "Service", name: "web" };
   const mine = {
     apiVersion: "gateway.networking.k8s.io/v1",
@@ -111,6 +113,7 @@ test("a route that a person attaches later is a conflict that names it, and ends
   await session.kubectl("create -f -", { ...mine, spec: { parentRefs: [parent], rules: [{}] } });
   await told("attached", "Conflicted", /^True ObjectInTheWay: .*HTTPRoute mine/);
   await told("attached", "Accepted", /^True /);
+  await session.fairlead.work.current?.idle();
   await session.kubectl(`delete ${ROUTES} -n attached mine`);
   await policies.expect("attached/p");
 });
