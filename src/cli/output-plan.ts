@@ -106,7 +106,7 @@ function carrierLines(carrier: PlannedCarrier, target: PlannedTarget, paint: Pai
 }
 
 function yaml(value: unknown): string {
-  return stringify(value, { lineWidth: 0 }).trimEnd();
+  return stringify(value, { lineWidth: 0, aliasDuplicateObjects: false }).trimEnd();
 }
 
 /** As `diff` marks lines, in the first column, so that a pull request can show them in colour. */
