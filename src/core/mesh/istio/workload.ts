@@ -4,11 +4,9 @@ import { recordsIn, type Service, type ServicePort, type StringMap } from "../..
 import { quote } from "../../text.ts";
 import type { HostIntent } from "../companion.ts";
 import type { TargetContext } from "../mesh.ts";
+import { POD_SECTIONS, podLabels, withoutSelector } from "../pods.ts";
 import { isAmbient, unfitInAmbient } from "./ambient.ts";
 import { speaksHttp } from "./eligibility.ts";
-
-/** What Istio does at the Pods that are asked, and not at their clients. */
-const WORKLOAD_SECTIONS = ["rateLimit", "mtls", "authorization"] as const satisfies readonly Section[];
 
 /** The Pods behind a Service, and their ports that it leads to. */
 export interface Workload {
@@ -22,7 +20,7 @@ export interface Workload {
 
 /** Undefined where the Service does not tell: {@link unfitForIstio} says why. */
 export function workloadOf(service: TargetContext): Workload | undefined {
-  const labels = labelsOf(service);
+  const labels = podLabels(service.object);
   const ports = tcpPorts(service);
   if (labels === undefined || ports.some((port) => typeof targetOf(port) !== "number")) return undefined;
   return { labels, ports: numbersOf(ports), httpPorts: numbersOf(ports.filter(speaksHttp)) };
@@ -34,17 +32,12 @@ export function unfitForIstio(host: HostIntent): readonly Finding[] {
 }
 
 function unfitForPods({ service, intent }: HostIntent): readonly Finding[] {
-  const sections = WORKLOAD_SECTIONS.filter((section) => intent[section] !== undefined);
+  const sections = POD_SECTIONS.filter((section) => intent[section] !== undefined);
   if (sections.length === 0) return [];
   const { name } = service.key;
-  if (labelsOf(service) === undefined) return sections.map((section) => noSelector(section, name));
+  if (podLabels(service.object) === undefined) return sections.map((section) => withoutSelector(section, name));
   const named = tcpPorts(service).find((port) => typeof targetOf(port) !== "number");
   return named === undefined ? [] : sections.map((section) => portByName(section, name, named));
-}
-
-function labelsOf({ object }: TargetContext): StringMap | undefined {
-  const labels = (object as Service).spec?.selector ?? {};
-  return Object.keys(labels).length === 0 ? undefined : labels;
 }
 
 function tcpPorts({ object }: TargetContext): readonly ServicePort[] {
@@ -58,13 +51,6 @@ function targetOf({ port, targetPort }: ServicePort): number | string {
 
 function numbersOf(ports: readonly ServicePort[]): readonly number[] {
   return [...new Set(ports.map(targetOf).map(Number))].sort((a, b) => a - b);
-}
-
-function noSelector(section: Section, name: string): Finding {
-  return finding("FL303", `spec.${section}`, {
-    message: `Service ${name} has no selector, so nothing tells which Pods the section is for; nothing is written`,
-    fix: "give it a selector, or remove it from the targets",
-  });
 }
 
 /** Without its number the section could only be written for every port of the Pods, and would shut those of others. */

@@ -12,11 +12,12 @@ import {
   SERVICE_KIND,
 } from "../../names.ts";
 import type { Companion } from "../companion.ts";
+import { POD_SECTIONS, podLabels } from "../pods.ts";
 import { withoutRefused } from "../refused.ts";
 import { accessPolicyOf, type Grant, grantsOf, serviceAccountRef } from "./access.ts";
 import { compileForLinkerd } from "./compile.ts";
 import { type InboundPort, inboundPorts, type ServiceView } from "./eligibility.ts";
-import { INBOUND_SECTIONS, type LinkerdHost, selectsPods } from "./inbound.ts";
+import type { LinkerdHost } from "./inbound.ts";
 import { supports } from "./version.ts";
 
 /**
@@ -26,10 +27,10 @@ import { supports } from "./version.ts";
 export function linkerdCompanions({ service, intent }: LinkerdHost): readonly Companion[] {
   const { linkerd } = service.version;
   const possible = withoutRefused(intent, compileForLinkerd(intent, SERVICE_KIND, linkerd).findings);
-  const sections = INBOUND_SECTIONS.filter((section) => possible[section] !== undefined);
+  const sections = POD_SECTIONS.filter((section) => possible[section] !== undefined);
   // Whom a Server lets in is one decision: without its part that says most, it would let in more.
   const isOpened = intent.authorization !== undefined && possible.authorization === undefined;
-  if (sections.length === 0 || isOpened || !selectsPods(service.object as Service)) return [];
+  if (sections.length === 0 || isOpened || podLabels(service.object) === undefined) return [];
   const { rateLimit, mtls, authorization } = possible;
   const isForClients = mtls !== undefined || authorization !== undefined;
   const ports = inboundPorts(service).filter(({ speaksHttp }) => speaksHttp || isForClients);
@@ -129,7 +130,7 @@ function limitsOf({ requestsPerSecond, perClient, overrides }: RateLimitIntent) 
 }
 
 /** Sections of an intent that stand in objects beside the Service, as far as Linkerd can do them there. */
-export function carriedBeside(host: LinkerdHost): Pick<Intent, (typeof INBOUND_SECTIONS)[number]> {
+export function carriedBeside(host: LinkerdHost): Pick<Intent, (typeof POD_SECTIONS)[number]> {
   const carried = new Set(linkerdCompanions(host).flatMap(({ sections }) => sections));
-  return Object.fromEntries(INBOUND_SECTIONS.filter((it) => carried.has(it)).map((it) => [it, host.intent[it]]));
+  return Object.fromEntries(POD_SECTIONS.filter((it) => carried.has(it)).map((it) => [it, host.intent[it]]));
 }

@@ -1,12 +1,9 @@
 import { type Finding, finding } from "../../finding.ts";
-import type { AuthorizationIntent, Intent, RateLimitIntent, Section } from "../../intent/intent.ts";
-import type { Service } from "../../kubernetes.ts";
+import type { AuthorizationIntent, Intent, RateLimitIntent } from "../../intent/intent.ts";
+import { POD_SECTIONS, podLabels, withoutSelector } from "../pods.ts";
 import { accessPolicyOf, DEFAULT_POLICY_ANNOTATION } from "./access.ts";
 import type { ServiceView } from "./eligibility.ts";
 import { featureSince, type LinkerdVersion, supports } from "./version.ts";
-
-/** What Linkerd reads from objects that select Pods. The other sections stand on the Service, or in HTTPRoutes. */
-export const INBOUND_SECTIONS = ["rateLimit", "mtls", "authorization"] as const satisfies readonly Section[];
 
 /** What Linkerd cannot do, and does differently, about requests that come in. */
 export function inboundDifferences(intent: Intent, version: LinkerdVersion): readonly Finding[] {
@@ -88,25 +85,15 @@ export interface LinkerdHost {
 
 /** What keeps the sections from one Service, or means something else there. */
 export function unfitForLinkerd({ service, intent }: LinkerdHost): readonly Finding[] {
-  const sections = INBOUND_SECTIONS.filter((section) => intent[section] !== undefined);
-  const { name } = service.key;
-  if (sections.length > 0 && !selectsPods(service.object as Service)) {
-    return sections.map((section) =>
-      finding("FL303", `spec.${section}`, {
-        message: `Service ${name} has no selector, so nothing tells which Pods the section is for; nothing is written`,
-        fix: "give it a selector, or remove it from the targets",
-      }),
-    );
+  const sections = POD_SECTIONS.filter((section) => intent[section] !== undefined);
+  if (podLabels(service.object) === undefined) {
+    return sections.map((section) => withoutSelector(section, service.key.name));
   }
   const isLimitAlone = sections.length === 1 && intent.rateLimit !== undefined;
   const isSaid = service.namespace?.annotations[DEFAULT_POLICY_ANNOTATION] !== undefined;
   return isLimitAlone && !isSaid && supports(service.version.linkerd, "localRateLimit")
     ? [replacesDefault(service)]
     : [];
-}
-
-export function selectsPods(object: Service): boolean {
-  return Object.keys(object.spec?.selector ?? {}).length > 0;
 }
 
 /** Without the annotation Linkerd lets in everybody, unless the installation or the Pods say otherwise. */

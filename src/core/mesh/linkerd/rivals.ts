@@ -1,5 +1,5 @@
 import { isRecord } from "../../../api/problem.ts";
-import { compareStrings, type Finding, finding } from "../../finding.ts";
+import { type Finding, finding } from "../../finding.ts";
 import { groupOf, type KubernetesObject, type Service } from "../../kubernetes.ts";
 import {
   HTTP_LOCAL_RATE_LIMIT_POLICY,
@@ -10,6 +10,7 @@ import {
 } from "../../names.ts";
 import { isGenerated } from "../../routes/people.ts";
 import { selectorRelation } from "../../selectors.ts";
+import { isOlder } from "../age.ts";
 import type { Companion } from "../companion.ts";
 import type { TargetContext } from "../mesh.ts";
 
@@ -48,7 +49,8 @@ function serverRivalry(other: KubernetesObject, { companion, service, others, pa
   const { name = "" } = other.metadata ?? {};
   if (other.kind !== SERVER.kind || !isRecord(other.spec) || other.spec["podSelector"] === undefined) return [];
   const ofFairlead = isGenerated(other) ? serviceOfCompanion(name) : undefined;
-  if (ofFairlead === service.key.name || (ofFairlead !== undefined && !goesFirst(other, companion, others))) return [];
+  const ours = others.find((it) => it.kind === SERVER.kind && it.metadata?.name === companion.object.metadata?.name);
+  if (ofFairlead === service.key.name || (ofFairlead !== undefined && !isOlder(other, ours))) return [];
   const { port } = companion.object.spec as { readonly port: number | string };
   const pods = selectorRelation(other.spec["podSelector"], (service.object as Service).spec?.selector ?? {});
   const isNamedOtherwise = typeof other.spec["port"] !== typeof port;
@@ -72,14 +74,6 @@ function serverRivalry(other: KubernetesObject, { companion, service, others, pa
           : "aim policies with rateLimit, mtls and authorization at one of both Services",
     }),
   ];
-}
-
-/** As Linkerd orders them; ours, where it does not exist yet, comes last. */
-function goesFirst(other: KubernetesObject, { object }: Companion, others: readonly KubernetesObject[]): boolean {
-  const live = others.find((it) => it.kind === object.kind && it.metadata?.name === object.metadata?.name);
-  if (live === undefined) return true;
-  const [theirs = "", ours = ""] = [other, live].map(({ metadata }) => metadata?.creationTimestamp ?? "");
-  return (compareStrings(theirs, ours) || compareStrings(other.metadata?.name ?? "", object.metadata?.name ?? "")) < 0;
 }
 
 /** An AuthorizationPolicy of people for the whole namespace, or for our Server, adds clients to those of the policy. */
