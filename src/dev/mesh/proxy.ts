@@ -120,7 +120,7 @@ function envoyCommand(binary: string, bootstrapPath: string): string[] {
     "1",
     "--disable-hot-restart",
     "--drain-time-s",
-    "1",
+    "0",
     "--drain-strategy",
     "immediate",
     "--log-level",
