@@ -42,7 +42,7 @@ export class OwnedWriter {
   readonly #options: OwnedWriterOptions;
   readonly #repetitions: Repetitions;
   /** What was applied last, by object: so one that is deleted behind our back is known when it is made again. */
-  readonly #applied = new Map<string, string>();
+  readonly #applied = new Map<string, Applied>();
 
   constructor(options: OwnedWriterOptions) {
     this.#options = options;
@@ -71,9 +71,16 @@ export class OwnedWriter {
     return answer;
   }
 
-  /** So that what is gone does not stay in memory. */
+  /** So that old writes do not stay in memory. */
   forgetOld(): void {
     this.#repetitions.forgetOld();
+  }
+
+  /** A policy is gone, and the garbage collector takes what it owned. */
+  forgetPolicy(namespace: string, policy: string): void {
+    for (const [text, applied] of this.#applied) {
+      if (applied.namespace === namespace && applied.policy === policy) this.#applied.delete(text);
+    }
   }
 
   stop(): void {
@@ -99,8 +106,8 @@ export class OwnedWriter {
           "or its CRD is of a version without that field",
       );
     }
-    const wasDeleted = action.resourceVersion === undefined && this.#applied.get(text) === content;
-    this.#applied.set(text, content);
+    const wasDeleted = action.resourceVersion === undefined && this.#applied.get(text)?.content === content;
+    this.#applied.set(text, { content, namespace: action.ref.namespace, policy });
     if (!action.repairs && !wasDeleted) return;
     const { telemetry, events } = this.#options;
     const { apiVersion = "", metadata } = answer;
@@ -115,6 +122,13 @@ export class OwnedWriter {
       traceId,
     });
   }
+}
+
+interface Applied {
+  readonly content: string;
+  readonly namespace: string;
+  /** The one whose turn it was. */
+  readonly policy: string;
 }
 
 /** Not tried again at once: the queue waits longer each time. */

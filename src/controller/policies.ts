@@ -162,8 +162,10 @@ export class PolicyReconciler {
     const { store } = this.#options;
     const policy = store.policyObject(key.namespace, key.name);
     const compiled = store.compiledPolicy(key.namespace, key.name);
-    if (policy === undefined) this.#specs.forget(key.namespace, key.name);
-    else if (compiled !== undefined) this.#specs.note({ policy, compiled });
+    if (policy === undefined) {
+      this.#specs.forget(key.namespace, key.name);
+      this.#owned.forgetPolicy(key.namespace, key.name);
+    } else if (compiled !== undefined) this.#specs.note({ policy, compiled });
     this.#queue.add(key);
   }
 

@@ -28,7 +28,7 @@ class Bench {
   again = 0;
   /** What another webhook makes of an object. */
   changed: (object: KubernetesObject) => KubernetesObject = (object) => object;
-  readonly #writer: OwnedWriter;
+  readonly writer: OwnedWriter;
 
   constructor() {
     const telemetry: Telemetry = {
@@ -38,7 +38,7 @@ class Bench {
       policyTrace: () => "",
       span: () => ({ end: () => {} }),
     };
-    this.#writer = new OwnedWriter({
+    this.writer = new OwnedWriter({
       writer: { execute: async (action) => ("object" in action ? this.changed(action.object) : {}) },
       events: { emit: (event) => this.events.push(event) },
       telemetry,
@@ -49,7 +49,7 @@ class Bench {
 
   write(action: Action): Promise<KubernetesObject> {
     const again = (): void => void (this.again += 1);
-    return this.#writer.write({ action, policy: "p", reason: "owned", traceId: "t", again });
+    return this.writer.write({ action, policy: "p", reason: "owned", traceId: "t", again });
   }
 }
 
@@ -72,13 +72,17 @@ describe("OwnedWriter", () => {
     expect(bench.events).toEqual([{ regarding, type: "Warning", reason: "Repaired", message: REPAIRED, traceId: "t" }]);
   });
 
-  test("what somebody deleted is a repair too, and what we deleted is not", async () => {
+  test("what somebody deleted is a repair too; what we deleted is not, nor what went with its policy", async () => {
     const bench = new Bench();
     const made = apply({ resourceVersion: undefined });
     await bench.write(made);
     await bench.write(made);
     expect(bench.events.map(({ reason }) => reason)).toEqual(["Repaired"]);
     await bench.write({ kind: "delete", ref: REF, uid: "u", resourceVersion: "1" });
+    await bench.write(made);
+    expect(bench.events).toHaveLength(1);
+    bench.writer.forgetPolicy("shop", "q");
+    bench.writer.forgetPolicy("shop", "p");
     await bench.write(made);
     expect(bench.events).toHaveLength(1);
   });
