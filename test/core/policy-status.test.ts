@@ -116,6 +116,18 @@ describe("policyStatus()", () => {
     expect(policyStatus(inputOf([istio, wanted, service()], { policy: wanted })).mesh).toBe(mesh);
   });
 
+  test("a section that stands beside its Service on Linkerd leaves no record there, and is told as applied", () => {
+    const strict = policy({ mtls: { mode: "Strict" } });
+    const spec = { selector: { app: "users" }, ports: [{ port: 8080 }] };
+    const appliedTo = (pending: number) => {
+      const owned = { findings: [], pending };
+      return statusOf([namespace("enforce"), strict, { ...service(), spec }], { policy: strict, owned })
+        .appliedToServices;
+    };
+    expect(appliedTo(0)).toEqual([{ name: "user-service", revision: revisionOf(strict) }]);
+    expect(appliedTo(1)).toEqual([]);
+  });
+
   test("a new spec is on its way: the old revision is in force until every target has left it", () => {
     const [, , old = {}] = inStep(namespace("enforce"), POLICY, service());
     const next = policy({ timeout: { request: "3s" } });

@@ -9,7 +9,7 @@ import { type KubernetesObject, labelsOf } from "../kubernetes.ts";
 import { meshOf, meshOfPolicy } from "../mesh/all.ts";
 import { meshVersionIn } from "../mesh/discovery.ts";
 import type { TargetContext } from "../mesh/mesh.ts";
-import { INJECT_LABEL } from "../names.ts";
+import { INJECT_LABEL, SERVICE_KIND } from "../names.ts";
 import type { TargetKey, World } from "../world.ts";
 import { isCurrentIn, recordedOn } from "./recorded.ts";
 import { type AimedTarget, precedenceWith, targetsOf, targetText } from "./targets.ts";
@@ -112,7 +112,10 @@ function stateInStep({ input, target, precedence, has }: InStep): Pick<TargetFac
   if (has) return { state: "current" };
   // Nothing of ours is there: people wrote all of it already, the policy asks for absence, or there is no room.
   const noRoom = inject(context, namespaceMesh, object).findings.find((item) => item.code === "FL506");
-  return noRoom === undefined ? { state: "current" } : ineligible(noRoom);
+  if (noRoom !== undefined) return ineligible(noRoom);
+  // Some sections stand beside a target whatever the mesh, so that there may be no record of them on it.
+  const isBeside = kind === SERVICE_KIND && mesh.companions({ service: context, intent: policy.intent }).length > 0;
+  return { state: "current", ...(isBeside && { beside: true }) };
 }
 
 function ineligible({ message, fix }: Finding): Pick<TargetFact, "state" | "obstacle"> {
