@@ -1,8 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { annotationsOf, labelsOf } from "../../src/core/kubernetes.ts";
+import { planObjects } from "../../src/cli/plan.ts";
+import { annotationsOf, type KubernetesObject, labelsOf } from "../../src/core/kubernetes.ts";
+import type { PlannedCarrier } from "../../src/core/plan/compare.ts";
 import { waitFor } from "../../src/dev/control-plane/wait.ts";
+import { DEFAULTS } from "../core/worlds.ts";
 import { conditionsOf, expectEvent, Policies } from "./policy-status.ts";
-import { Session, service } from "./session.ts";
+import { policy, Session, service } from "./session.ts";
 
 const ROUTES = "httproutes.gateway.networking.k8s.io";
 const NAMES = ["p-web-fairlead-rest", "p-web-reports"];
@@ -15,9 +18,9 @@ beforeAll(async () => {
 });
 afterAll(() => session?.stop());
 
-function spec(request: string): object {
+function spec(request: string, whole = "2s"): object {
   const reports = { name: "reports", matches: [{ path: { value: "/reports" } }], timeout: { request } };
-  return { targetRefs: [{ kind: "Service", name: "web" }], timeout: { request: "2s" }, routes: [reports] };
+  return { targetRefs: [{ kind: "Service", name: "web" }], timeout: { request: whole }, routes: [reports] };
 }
 
 async function routesIn(namespace: string): Promise<readonly string[]> {
@@ -116,4 +119,48 @@ test("a route that a person attaches later is a conflict that names it, and ends
   await session.fairlead.work.current?.idle();
   await session.kubectl(`delete ${ROUTES} -n attached mine`);
   await policies.expect("attached/p");
+});
+
+/** What `kubectl get -o json` says of everything in a namespace that a plan is about. */
+async function exported(namespace: string): Promise<readonly KubernetesObject[]> {
+  const kinds = `namespaces,services,${ROUTES},resiliencepolicies`;
+  const { stdout } = await session.kubectl(`get ${kinds} -n ${namespace} -o json`);
+  return (JSON.parse(stdout) as { readonly items: readonly KubernetesObject[] }).items;
+}
+
+function expectCarried(
+  objects: readonly KubernetesObject[],
+  carriers: readonly PlannedCarrier[],
+  side: "before" | "after",
+) {
+  for (const carrier of carriers) {
+    const { annotations, spec: wanted } = carrier[side] ?? {};
+    const live = objects.find(({ kind, metadata }) => kind === carrier.kind && metadata?.name === carrier.name);
+    expect(annotationsOf(live ?? {})).toMatchObject(annotations ?? {});
+    if (wanted) expect(live?.spec).toMatchObject(wanted);
+  }
+}
+
+test("what fairlead plan says of a cluster is what the cluster holds, before and after", async () => {
+  await applied("planned");
+  const before = await exported("planned");
+  const planOf = (request: string, whole: string) => {
+    const written = [policy("planned", "p", spec(request, whole)) as KubernetesObject];
+    const { targets, reviews } = planObjects({ before, written, prune: false, defaults: DEFAULTS, nowMs: Date.now() });
+    expect(reviews).toMatchObject([{ result: { allowed: true } }]);
+    return targets.filter(({ namespace, change }) => namespace === "planned" && change !== "none");
+  };
+  expect(planOf("30s", "2s")).toEqual([]);
+  const [target, ...others] = planOf("20s", "3s");
+  expect(others).toEqual([]);
+  expect(target?.after?.inForce).toMatchObject({ timeout: { request: "3s", policy: "p" } });
+  expect(target?.carriers.map(({ kind, name, change }) => [kind, name, change])).toEqual([
+    ["Service", "web", "change"],
+    ["HTTPRoute", "p-web-fairlead-rest", "none"],
+    ["HTTPRoute", "p-web-reports", "change"],
+  ]);
+  expectCarried(before, target?.carriers ?? [], "before");
+  await session.policy("planned", "p", spec("20s", "3s"));
+  await policies.expect("planned/p");
+  expectCarried(await exported("planned"), target?.carriers ?? [], "after");
 });

@@ -59,6 +59,9 @@ describe("status condition accuracy on a real API server", () => {
     const { stdout } = await session.kubectl("get rp -n one");
     const row = stdout.replaceAll(/ +/g, " ").replace(revision, "REVISION");
     expect(row).toMatch(/^NAME TARGETS MESH READY REVISION AGE\np web Linkerd True REVISION \d+s\n$/);
+    const wide = (await session.kubectl("get rp -n one -o wide")).stdout.split("\n")[1]?.split(/ {2,}/);
+    const message = "1 of 1 target has revision";
+    expect(wide?.slice(6)).toEqual(["1", revision, "AllTargetsUpdated", expect.stringContaining(message)]);
     await expectEvent(session, "one", "Normal Applied ResiliencePolicy/p: 1 of 1 target has revision REVISION");
 
     // Writes that change no setting: this policy is looked at again, and its status is left as it is.
