@@ -145,11 +145,8 @@ test("limits, mutual TLS and who may come in are written in their order, and who
   const all = async () => (await objectsIn("pods", AT_PODS)).map(({ kind, metadata }) => `${kind} ${metadata?.name}`);
   expect((await all()).sort()).toEqual([...access.slice(0, 2), "EnvoyFilter fairlead-web", ...access.slice(2)]);
   await session.kubectl("apply -f -", web("web"));
-  await told(
-    "pods",
-    "Ready",
-    /^False ObjectsRefused: spec\.authorization: Port 80 of Service web leads to the port "web"/,
-  );
+  await told("pods", "Accepted", /^False NotSupported: .*leads to the port "web" of its Pods/s);
+  await waitFor("the limit to go", async () => (await all()).length === access.length);
   expect((await all()).sort()).toEqual(access);
   await session.kubectl("delete rp -n pods p");
   expect(await all()).toEqual([]);
