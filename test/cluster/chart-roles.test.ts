@@ -185,7 +185,8 @@ describe("a release whose pods run as its Deployments say", () => {
     const allow = [{ from: { namespaces: ["front"], cidrs: ["10.0.0.0/8"] } }];
     const sections = { rateLimit: { requestsPerSecond: 9 }, authorization: { allow } };
     const spec = { targetRefs: [{ kind: "Service", name: "stock" }], mesh: "Linkerd", ...sections };
-    const stock = { ...service("shop", "stock"), spec: { selector: { app: "stock" }, ports: [{ port: 80 }] } };
+    const ports = [{ name: "http", port: 80 }];
+    const stock = { ...service("shop", "stock"), spec: { selector: { app: "stock" }, ports } };
     await release.apply(stock, policy("shop", "stock", spec));
     await waitFor("all five objects", async () => (await found()) === 5);
     await release.run("delete rp stock -n shop");
