@@ -24,6 +24,11 @@ const ALIKE: readonly Alike[] = [
     why: `${ERRORS}: whether cel-go names the function and its arguments depends on how it found the overload`,
   },
   {
+    ours: /^error: unknown time zone /,
+    kubernetes: /^error: time: invalid location name/,
+    why: `${ERRORS}: Go tells apart what could not be the name of a file`,
+  },
+  {
     ours: /^error: cannot initialize optional list element from non-optional value /,
     kubernetes: /^error: cannot initialize optional list element from non-optional value /,
     why: `${ERRORS}: Go shows some values themselves, not their type`,
@@ -47,6 +52,12 @@ const ALIKE: readonly Alike[] = [
     ours: /^/,
     kubernetes: /^refused: .*reference to undefined type: /,
     why: "cel-go takes a variable that holds a type for the name of one, and refuses a rule that means something",
+  },
+  {
+    expression: /(?<![.\w])matches\(/,
+    ours: /^/,
+    kubernetes: /^refused: invalid matches argument$/,
+    why: "cel-go takes the text of matches(text, pattern) for the pattern, and refuses a rule that means something",
   },
   {
     ours: /^/,

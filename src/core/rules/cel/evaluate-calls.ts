@@ -108,6 +108,19 @@ export function trusted(argument: Run, { kind }: Type): Run {
   };
 }
 
+/** An argument after whose error the next one is evaluated all the same: it may panic. */
+export function settled(argument: Run, next: Run): Run {
+  return (frame) => {
+    try {
+      return argument(frame);
+    } catch (error) {
+      absorbed(error);
+      next(frame);
+      throw error;
+    }
+  };
+}
+
 /** The overload for a second argument that is this constant, or for one that the run makes: then compiling it costs as well. */
 export function withPrepared(overload: Overload, constant: Value | undefined): Overload {
   const { prepared, cost } = overload;
@@ -176,10 +189,6 @@ export function compileOr(name: "or" | "orValue", optional: Run, other: Run): Ru
 export function membership(container: Value | undefined, value: Run): Run | undefined {
   if (!Array.isArray(container)) {
     return undefined;
-  }
-  if (container.length === 0) {
-    // Whatever the value is, an error too.
-    return () => false;
   }
   const keys = container.map((element) => hashed(fromJson(element)));
   if (keys.includes(undefined)) {

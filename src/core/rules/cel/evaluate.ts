@@ -10,6 +10,7 @@ import {
   compileUnary,
   membership,
   panicking,
+  settled,
   trusted,
   withPrepared,
 } from "./evaluate-calls.ts";
@@ -208,7 +209,8 @@ export class Compiler {
       const type = at === trusts ? wanted[at] : undefined;
       return type === undefined ? run : trusted(run, type);
     });
-    const [first, second] = args;
+    const [target, second] = args;
+    const first = trusts === 1 && target !== undefined && second !== undefined ? settled(target, second) : target;
     if ((name === "or" || name === "orValue") && first !== undefined && second !== undefined) {
       return compileOr(name, first, second);
     }
@@ -216,7 +218,7 @@ export class Compiler {
     const run = compileCall(
       name,
       fitting.map((overload) => withPrepared(overload, constant)),
-      args,
+      first === undefined ? args : [first, ...args.slice(1)],
     );
     return FOLDED.has(name) && args.length === 1 ? this.#folded(run, args, call.at) : run;
   }
@@ -258,6 +260,10 @@ export class Compiler {
       const [found = "in_list", ...others] = this.#overloads.get(call) ?? [];
       const isInList = call.name === "@in" && found === "in_list" && others.length === 0;
       const container = isInList ? this.#constants.get(right)?.value : undefined;
+      if (Array.isArray(container) && container.length === 0) {
+        // Whatever the left side is, an error too.
+        return this.#constant(false);
+      }
       return membership(container, left) ?? compileBinary(binary, left, right);
     }
     const unary = UNARY_OPERATORS.get(call.name);

@@ -308,8 +308,8 @@ class Parser {
 
   /** Whether a literal ends here; an empty one may hold a comma, as in cel-go. */
   #ends(bracket: "]" | "}", parts: readonly unknown[]): boolean {
-    if (parts.length === 0) {
-      this.#skip(",");
+    if (parts.length === 0 && this.#skip(",") && !this.#is(bracket)) {
+      return this.#unexpected(`'${bracket}'`);
     }
     return this.#is(bracket);
   }
