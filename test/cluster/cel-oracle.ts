@@ -130,8 +130,8 @@ async function untilServed<T>(send: () => Promise<T>): Promise<T> {
 
 /** A handler that panics ends the connection. */
 function wasCutOff(error: unknown): boolean {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return cause instanceof Error && "code" in cause && cause.code === "ECONNRESET";
+  if (!(error instanceof Error)) return false;
+  return ("code" in error && error.code === "ECONNRESET") || wasCutOff(error.cause);
 }
 
 async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
