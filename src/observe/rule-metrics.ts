@@ -15,8 +15,8 @@ export interface RuleMetrics {
   evaluated(rules: readonly Evaluated[], namespace: string): void;
 }
 
-/** A typical rule costs 10 to 500 units; while a request waits none may cost more than 60,000 (core/rules/limits.ts). */
-const COST_BUCKETS = [10, 100, 1_000, 10_000, 60_000];
+/** A typical rule costs 10 to 500 units; while a request waits none may cost more than 80,000 (core/rules/limits.ts). */
+const COST_BUCKETS = [10, 100, 1_000, 10_000, 80_000];
 
 /** The metrics of rules, in the registry of a process that answers reviews. */
 export function createRuleMetrics(registry: Registry): RuleMetrics {

@@ -24,7 +24,7 @@ const FLAGS = [
   "--namespace=fairlead",
   "--operations-port=8080",
   "--log-level=info",
-  "--rule-cost-limit=60000",
+  "--rule-cost-limit=80000",
   "--request-cost-limit=150000",
 ];
 const AUDIT = ["--audit-period=1h"];
@@ -173,7 +173,7 @@ describe("what the chart renders", () => {
     ]);
     const shared = ["--namespace=fairlead", "--operations-port=8080", "--log-level=debug"];
     const [admission, controller] = deploymentsIn(objects);
-    const limits = ["--rule-cost-limit=60000", "--request-cost-limit=2000000"];
+    const limits = ["--rule-cost-limit=80000", "--request-cost-limit=2000000"];
     expect(admission?.args.slice(2, 9)).toEqual([...shared, ...limits, "--mesh=linkerd", "--mesh-version=2.18"]);
     expect(controller?.args.at(-3)).toBe("--lease-duration=30s");
     const { template } = (find(objects, "Deployment fairlead-admission")?.spec ?? {}) as { template?: unknown };

@@ -149,7 +149,7 @@ describe("a rule is refused for", () => {
     [
       "lists within lists",
       { expression: "object.spec.ports.all(a, object.spec.ports.all(b, object.spec.ports.all(c, a == b || b == c)))" },
-      "FL704 spec: Found expressions that may cost up to 27,070,704 units together, wanted at most 60,000; " +
+      "FL704 spec: Found expressions that may cost up to 27,070,704 units together, wanted at most 80,000; " +
         "walk over lists one after the other, not within each other, or narrow the rule in matchConditions",
     ],
   ])("%s", (_, { expression, spec }, text) => {
