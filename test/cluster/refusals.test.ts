@@ -108,9 +108,9 @@ describe("kubectl shows every finding, sorted, with its fix", () => {
   });
 
   test("a policy that does not fit the schema is refused by the API server itself", async () => {
-    const unknown = policy("iam", "p", { ...TARGET, circuitBreaker: {}, mtls: {} });
+    const unknown = policy("iam", "p", { ...TARGET, circuitBreaker: {}, bulkhead: {} });
     expect(await session.refused("create -f -", unknown)).toBe(
-      'Error from server (BadRequest): error when creating "STDIN": ResiliencePolicy in version "v1alpha1" cannot be handled as a ResiliencePolicy: strict decoding error: unknown field "spec.mtls"\n',
+      'Error from server (BadRequest): error when creating "STDIN": ResiliencePolicy in version "v1alpha1" cannot be handled as a ResiliencePolicy: strict decoding error: unknown field "spec.bulkhead"\n',
     );
     const bounds = policy("iam", "p", { ...TARGET, circuitBreaker: { consecutiveFailures: 0 } });
     expect(await session.refused("create -f -", bounds)).toBe(
