@@ -67,7 +67,7 @@ test("what is accepted", () => {
   expect(parseMeshVersion("1.24.3")).toMatchObject({ linkerd: { minor: 20 }, istio: { minor: 24 } });
   expect(parseMeshVersion("v1.20, 2.18")).toMatchObject({ linkerd: { minor: 18 }, istio: { minor: 20 } });
   expect(parseMeshVersion("1.99")).toMatchObject({ istio: { minor: 31 } });
-  expect(limits("60000", "150000")).toEqual(SERVE_LIMITS);
+  expect(limits("80000", "150000")).toEqual(SERVE_LIMITS);
   expect(limits("10000000", "10000000")).toEqual({ expression: 1_000_000, rule: 10_000_000, request: 10_000_000 });
   expect(parsePort("0")).toBe(0);
   expect(parseUrl("https://127.0.0.1:8443")).toBe("https://127.0.0.1:8443");
