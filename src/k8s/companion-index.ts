@@ -1,5 +1,5 @@
 import { type KubernetesObject, recordsIn } from "../core/kubernetes.ts";
-import { ANY_HOST, hostKeys } from "../core/mesh/istio/hosts.ts";
+import { ANY_HOST, hostKeys, ROOT_NAMESPACE } from "../core/mesh/istio/hosts.ts";
 import { LOCAL_RATE_LIMIT, limitsRates } from "../core/mesh/istio/rate-limits.ts";
 import { COMPANION_KINDS, type CompanionKind } from "../core/names.ts";
 import { isGenerated } from "../core/routes/people.ts";
@@ -93,30 +93,48 @@ function withoutSettings(object: KubernetesObject): KubernetesObject {
   };
 }
 
+export interface CompanionListener {
+  readonly emit: (change: Change) => void;
+  /** The namespaces that have opted in, by name. */
+  readonly optedIn: () => readonly string[];
+}
+
 /** Keeps the objects of one kind, and tells whom a change concerns. */
 export function companionHandler(
   kind: CompanionKind,
   objects: CompanionIndex,
-  emit: (change: Change) => void,
+  { emit, optedIn }: CompanionListener,
 ): WatchHandler {
+  const tell = (written: readonly (KubernetesObject | undefined)[]): void => {
+    const present = written.filter((object) => object !== undefined);
+    for (const change of concerned(kind, present)) emit(change);
+    if (present.some((object) => isForAll(kind, object)))
+      for (const namespace of optedIn()) emit({ type: "hostObject", namespace });
+  };
   return {
     set: (object) => {
       const named = { ...object, kind: kind.kind };
-      concerned(kind, [objects.set(kind, named), named]).forEach(emit);
+      tell([objects.set(kind, named), named]);
     },
     delete: (namespace, name) => {
       const before = objects.delete(kind, namespace, name);
-      concerned(kind, [before]).forEach(emit);
+      tell([before]);
       // Another Service of the same Pods may have waited for one that Fairlead made.
       if (kind.speaksOf === "Pods" && before && isGenerated(before)) emit({ type: "hostObject", namespace });
     },
   };
 }
 
+/** Whether it acts in every namespace: one in Istio's root that is for Pods, or for hosts of a pattern. */
+function isForAll({ speaksOf }: CompanionKind, object: KubernetesObject): boolean {
+  if (object.metadata?.namespace !== ROOT_NAMESPACE) return false;
+  return speaksOf === "Pods" || hostKeys(object).includes(ANY_HOST);
+}
+
 /** Whom an object before and after a write concerns: its owners, or whoever has what it speaks of. */
-function concerned(kind: CompanionKind, objects: readonly (KubernetesObject | undefined)[]): readonly Change[] {
+function concerned(kind: CompanionKind, objects: readonly KubernetesObject[]): readonly Change[] {
   const changes = new Map<string, Change>();
-  for (const object of objects.filter((it) => it !== undefined)) {
+  for (const object of objects) {
     const own = object.metadata?.namespace ?? "";
     const uids = isGenerated(object) ? recordsIn(object.metadata?.ownerReferences).map(({ uid }) => uid) : [];
     for (const policyUid of uids) changes.set(`${own}/${policyUid}`, { type: "owned", namespace: own, policyUid });

@@ -87,10 +87,11 @@ export class ClusterStore implements World {
         this.#watch({ group: kind.group, resource: kind.resource }, this.#targetHandler(kind)),
       ]),
     );
+    const listener = { emit, optedIn: () => this.#optedIn() };
     this.#companionWatches = new Map(
       COMPANION_KINDS.map((kind) => [
         kind,
-        this.#watch({ group: kind.group, resource: kind.resource }, companionHandler(kind, this.#companions, emit)),
+        this.#watch({ group: kind.group, resource: kind.resource }, companionHandler(kind, this.#companions, listener)),
       ]),
     );
     this.#endpoints = new EndpointCounts((handler) => this.#watch(ENDPOINT_SLICES, handler), {

@@ -3,7 +3,7 @@ import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import { ANY_HOST, hostKeys, mentionOf } from "../../src/core/mesh/istio/hosts.ts";
 import type { Change } from "../../src/k8s/change.ts";
 import { companionHandler, CompanionIndex } from "../../src/k8s/companion-index.ts";
-import { DESTINATION_RULE } from "../../src/core/names.ts";
+import { type CompanionKind, DESTINATION_RULE, ISTIO_AUTHORIZATION_POLICY } from "../../src/core/names.ts";
 import { namespace, policy, service, validate, worldOf } from "./worlds.ts";
 
 const HOST = "user-service.iam.svc.cluster.local";
@@ -104,7 +104,10 @@ describe("CompanionIndex", () => {
 
   test("tells the owners of ours, and the namespaces whose Services people's speak of, before and after", () => {
     const changes: Change[] = [];
-    const handler = companionHandler(DESTINATION_RULE, new CompanionIndex(), (change) => changes.push(change));
+    const handler = companionHandler(DESTINATION_RULE, new CompanionIndex(), {
+      emit: (change) => changes.push(change),
+      optedIn: () => ["iam", "shop", "web"],
+    });
     handler.set(ours);
     expect(changes.splice(0)).toEqual(
       ["u-1", "u-2"].map((policyUid) => ({ type: "owned", namespace: "iam", policyUid })),
@@ -118,5 +121,26 @@ describe("CompanionIndex", () => {
       { type: "hostObject", namespace: "iam" },
       { type: "hostObject", namespace: "shop" },
     ]);
+  });
+
+  test("tells every namespace that has opted in of what acts in all of them from Istio's root namespace", () => {
+    const toldOf = (kind: CompanionKind, written: KubernetesObject): readonly string[] => {
+      const told: string[] = [];
+      const handler = companionHandler(kind, new CompanionIndex(), {
+        emit: ({ type, namespace: of }) => told.push(`${type} ${of}`),
+        optedIn: () => ["iam", "shop"],
+      });
+      handler.set(written);
+      const first = told.splice(0);
+      handler.delete(written.metadata?.namespace ?? "", written.metadata?.name ?? "");
+      expect(told).toEqual(first);
+      return first;
+    };
+    const nothing = (of: string) => ({ kind: "AuthorizationPolicy", metadata: { namespace: of, name: "nothing" } });
+    const everyone = ["istio-system", "iam", "shop"].map((of) => `hostObject ${of}`);
+    expect(toldOf(ISTIO_AUTHORIZATION_POLICY, nothing("istio-system"))).toEqual(everyone);
+    expect(toldOf(ISTIO_AUTHORIZATION_POLICY, nothing("iam"))).toEqual(["hostObject iam"]);
+    expect(toldOf(DESTINATION_RULE, rule("*.local", "istio-system"))).toEqual(everyone);
+    expect(toldOf(DESTINATION_RULE, rule(HOST, "istio-system"))).toEqual(["hostObject iam"]);
   });
 });

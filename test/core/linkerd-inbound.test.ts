@@ -135,7 +135,10 @@ describe("objects of people beside those of a policy", () => {
 test("CompanionIndex keeps of a Server what tells its Pods and port, and tells its namespace", () => {
   const changes: Change[] = [];
   const index = new CompanionIndex();
-  const handler = companionHandler(SERVER, index, (change) => changes.push(change));
+  const handler = companionHandler(SERVER, index, {
+    emit: (change) => changes.push(change),
+    optedIn: () => ["iam", "web"],
+  });
   const spec = { podSelector: {}, port: 8080, proxyProtocol: "opaque" };
   handler.set(made("Server", spec));
   expect(index.workloads("iam").map((object) => object.spec)).toEqual([{ podSelector: {}, port: 8080 }]);
