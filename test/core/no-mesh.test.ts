@@ -1,6 +1,9 @@
 import { describe, expect, test } from "vitest";
+import type { KubernetesObject } from "../../src/core/kubernetes.ts";
+import type { ControlPlane } from "../../src/core/mesh/control-plane.ts";
 import { policyStatus } from "../../src/core/policy/status.ts";
 import { noMeshShown } from "../../src/core/mesh/all.ts";
+import { changedWorld } from "../../src/core/policy/world-with-policy.ts";
 import type { NamespaceInfo, World } from "../../src/core/world.ts";
 import { DEFAULTS, mutate, namespace, policy, service, validate, worldOf } from "./worlds.ts";
 
@@ -71,5 +74,45 @@ describe("without a mesh", () => {
     const [, written = service()] = objects;
     expect(codesOf(world, written)).not.toContain("FL324");
     expect(codesOf(world, service())).not.toContain("FL324");
+  });
+});
+
+describe("a policy that comes before the watch has brought its namespace", () => {
+  const DEFAULT_NONE = { unknownNamespaceMode: undefined };
+  const FAULTS = { faultInjection: { abort: { status: 503, percent: 1 } } };
+  const newlyMade = (spec: object, defaults: object = {}) =>
+    validate(worldOf([], { ...DEFAULT_NONE, ...defaults }), policy({ ...spec }));
+
+  test.each([
+    ["faults", FAULTS],
+    ["denied requests", { authorization: { deny: [{ from: { namespaces: ["front"] } }] } }],
+  ])("is warned of what Linkerd does not have and not refused: %s", (_, spec) => {
+    const { allowed, findings } = newlyMade(spec);
+    expect(allowed).toBe(true);
+    const [told] = findings.filter(({ code }) => code === "FL310");
+    expect(told?.severity).toBe("warn");
+    expect(told?.message).toMatch(/^If namespace iam, which is not known yet, is Linkerd's: /);
+  });
+
+  test.each<[string, object, object]>([
+    ["the policy names the mesh", { ...FAULTS, mesh: "Linkerd" }, {}],
+    ["--mesh does", FAULTS, { mesh: "Linkerd" }],
+    ["a policy is wrong for every mesh", { timeout: { request: "2 s" } }, {}],
+  ])("is refused where %s", (_, spec, defaults) => {
+    expect(newlyMade(spec, defaults).allowed).toBe(false);
+  });
+
+  test("is refused once the namespace is known, and where a file only assumes it", () => {
+    expect(validate(worldOf([BARE]), policy(FAULTS)).allowed).toBe(false);
+    expect(validate(worldOf([]), policy(FAULTS)).allowed).toBe(false);
+  });
+
+  test("is not told for which revision of Istio its settings are", () => {
+    const planes = ["1.24.0", "1.29.0"].map((version) => ({ mesh: "Istio", revision: version, version, source: "a" }));
+    const world = (objects: readonly KubernetesObject[]): World =>
+      changedWorld(worldOf(objects, DEFAULT_NONE), { controlPlanes: () => planes as readonly ControlPlane[] });
+    const written = policy({ timeout: { request: "2s" }, mesh: "Istio" });
+    expect(codesOf(world([BARE]), written)).toContain("FL326");
+    expect(codesOf(world([]), written)).not.toContain("FL326");
   });
 });

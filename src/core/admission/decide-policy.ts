@@ -30,11 +30,10 @@ export function decidePolicy(request: AdmissionRequest, object: KubernetesObject
 
 /** What the mesh and the cluster make of a policy. */
 function inTheWorld(policy: CompiledPolicy, before: readonly CompiledPolicy[], world: World): readonly Finding[] {
-  const mesh = meshOfPolicy(policy.spec, meshOf(world.namespace(policy.namespace), world.defaults));
+  const namespace = world.namespace(policy.namespace);
+  const mesh = meshOfPolicy(policy.spec, meshOf(namespace, world.defaults));
   const targets = targetsOf(policy, world, POLICY_TARGETS_CHECKED_MAX);
-  return [
-    ...namespaceFindings(policy, world),
-    ...guessedVersion(mesh.name, world.namespace(policy.namespace), world),
+  const found = [
     ...meshFindings(policy, mesh, world),
     ...missingFindings(policy, targets),
     ...targets.flatMap((target) => targetFindings({ target, policy, mesh }, world)),
@@ -43,6 +42,26 @@ function inTheWorld(policy: CompiledPolicy, before: readonly CompiledPolicy[], w
     ...generatedRoutes(policy, world, POLICY_TARGETS_CHECKED_MAX).findings,
     ...companionFindings(policy, world, POLICY_TARGETS_CHECKED_MAX),
   ];
+  return [
+    ...namespaceFindings(policy, world),
+    // The labels of a namespace choose its control plane.
+    ...(namespace === undefined ? [] : guessedVersion(mesh.name, namespace, world)),
+    ...(isMeshGuessed(policy, world) ? found.map((item) => ofGuessedMesh(item, policy, mesh)) : found),
+  ];
+}
+
+/** A policy may come faster than the watch brings the namespace that was created right before it. */
+function isMeshGuessed({ namespace, spec }: CompiledPolicy, world: World): boolean {
+  return (
+    world.namespace(namespace) === undefined && world.defaults.mesh === undefined && meshChosenBy(spec) === undefined
+  );
+}
+
+/** A guess refuses nothing: the status of the policy tells what the mesh cannot do as soon as it is known. */
+function ofGuessedMesh(item: Finding, { namespace }: CompiledPolicy, mesh: MeshCompiler): Finding {
+  if (item.severity !== "deny") return item;
+  const message = `If namespace ${namespace}, which is not known yet, is ${mesh.name}'s: ${item.message}`;
+  return { ...item, severity: "warn", message };
 }
 
 function namespaceFindings(policy: CompiledPolicy, world: World): readonly Finding[] {
