@@ -4,6 +4,7 @@ import { COMPANION_KINDS, GENERATED_ANNOTATION } from "../core/names.ts";
 import { firstLack } from "../core/policy/in-line.ts";
 import type { EventSink } from "../k8s/events.ts";
 import type { Clock, Logger } from "../k8s/ports.ts";
+import { identityIn } from "./owned-writes.ts";
 import type { Telemetry, Writer } from "./ports.ts";
 import { Repetitions } from "./repetitions.ts";
 
@@ -67,7 +68,7 @@ export class OwnedWriter {
       traceId,
     });
     if (action.kind === "apply") this.#check(action, answer, write);
-    if (action.kind === "delete") this.#applied.delete(textOf(action));
+    if (action.kind === "delete") this.#applied.delete(identityOf(action));
     return answer;
   }
 
@@ -78,8 +79,8 @@ export class OwnedWriter {
 
   /** A policy is gone, and the garbage collector takes what it owned. */
   forgetPolicy(namespace: string, policy: string): void {
-    for (const [text, applied] of this.#applied) {
-      if (applied.namespace === namespace && applied.policy === policy) this.#applied.delete(text);
+    for (const [identity, applied] of this.#applied) {
+      if (applied.namespace === namespace && applied.policy === policy) this.#applied.delete(identity);
     }
   }
 
@@ -88,7 +89,7 @@ export class OwnedWriter {
   }
 
   #refuseTooMany(action: ApplyAction, again: () => void): void {
-    const repeated = this.#repetitions.tooMany(textOf(action), contentOf(action), again);
+    const repeated = this.#repetitions.tooMany(identityOf(action), contentOf(action), again);
     if (repeated === undefined) return;
     const message = `Somebody undoes what is written to ${textOf(action)}: ${repeated.count} times within ${repeated.seconds} s`;
     if (repeated.isNew)
@@ -97,17 +98,17 @@ export class OwnedWriter {
   }
 
   #check(action: ApplyAction, answer: KubernetesObject, { policy, traceId }: OwnedWrite): void {
-    const [text, content] = [textOf(action), contentOf(action)];
-    this.#repetitions.count(text, content);
+    const [identity, content] = [identityOf(action), contentOf(action)];
+    this.#repetitions.count(identity, content);
     const lack = firstLack(answer, action.object);
     if (lack !== undefined) {
       throw new UndoneError(
-        `${text} is stored with another ${lack} than was written: another webhook changes it within the same write, ` +
+        `${textOf(action)} is stored with another ${lack} than was written: another webhook changes it within the same write, ` +
           "or its CRD is of a version without that field",
       );
     }
-    const wasDeleted = action.resourceVersion === undefined && this.#applied.get(text)?.content === content;
-    this.#applied.set(text, { content, namespace: action.ref.namespace, policy });
+    const wasDeleted = action.resourceVersion === undefined && this.#applied.get(identity)?.content === content;
+    this.#applied.set(identity, { content, namespace: action.ref.namespace, policy });
     if (!action.repairs && !wasDeleted) return;
     const { telemetry, events } = this.#options;
     const { apiVersion = "", metadata } = answer;
@@ -140,6 +141,12 @@ function kindOf({ ref }: ObjectAction): string {
   return KINDS[ref.resource] ?? ref.resource;
 }
 
+/** Kinds of two meshes may have one name. */
+function identityOf(action: ObjectAction): string {
+  return `${action.ref.namespace}/${identityIn(action)}`;
+}
+
+/** For people to read. */
 function textOf(action: ObjectAction): string {
   return `${kindOf(action)} ${action.ref.namespace}/${action.ref.name}`;
 }

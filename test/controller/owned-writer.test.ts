@@ -115,6 +115,13 @@ describe("OwnedWriter", () => {
     const annotations = { "fairlead.dev/generated": "of another spec" };
     await bench.write(apply({ object: { ...ROUTE, metadata: { ...ROUTE.metadata, annotations } } }));
 
+    const kindOfMesh = (group: string): ApplyAction => {
+      const ref = { ...REF, group, resource: "authorizationpolicies" };
+      return apply({ ref, resourceVersion: undefined });
+    };
+    for (let count = 0; count < 5; count += 1) await bench.write(kindOfMesh("policy.linkerd.io"));
+    await expect(bench.write(kindOfMesh("security.istio.io"))).resolves.toBeDefined();
+
     const again = new Bench();
     for (let count = 0; count < 5; count += 1) await again.write(apply());
     await expect(again.write(apply())).rejects.toThrow(undone);
