@@ -99,6 +99,11 @@ export class OwnedWriter {
 
   #check(action: ApplyAction, answer: KubernetesObject, { policy, traceId }: OwnedWrite): void {
     const [identity, content] = [identityOf(action), contentOf(action)];
+    const { uid, resourceVersion } = answer.metadata ?? {};
+    const before = this.#applied.get(identity);
+    const isRepeated = before?.content === content;
+    // Planned anew only because the watch was slower: everything stood there, and nothing was written.
+    if (isRepeated && resourceVersion !== undefined && before.resourceVersion === resourceVersion) return;
     this.#repetitions.count(identity, content);
     const lack = firstLack(answer, action.object);
     if (lack !== undefined) {
@@ -107,13 +112,12 @@ export class OwnedWriter {
           "or its CRD is of a version without that field",
       );
     }
-    const wasDeleted = action.resourceVersion === undefined && this.#applied.get(identity)?.content === content;
-    this.#applied.set(identity, { content, namespace: action.ref.namespace, policy });
+    const wasDeleted = action.resourceVersion === undefined && isRepeated && before.uid !== uid;
+    this.#applied.set(identity, { content, uid, resourceVersion, namespace: action.ref.namespace, policy });
     if (!action.repairs && !wasDeleted) return;
     const { telemetry, events } = this.#options;
-    const { apiVersion = "", metadata } = answer;
+    const { apiVersion = "" } = answer;
     const { namespace, name } = action.ref;
-    const uid = metadata?.uid;
     telemetry.drift(kindOf(action));
     events.emit({
       regarding: { apiVersion, kind: kindOf(action), namespace, name, ...(uid !== undefined && { uid }) },
@@ -127,6 +131,9 @@ export class OwnedWriter {
 
 interface Applied {
   readonly content: string;
+  /** As the API server answered. */
+  readonly uid: string | undefined;
+  readonly resourceVersion: string | undefined;
   readonly namespace: string;
   /** The one whose turn it was. */
   readonly policy: string;

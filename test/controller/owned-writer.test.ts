@@ -75,6 +75,8 @@ describe("OwnedWriter", () => {
   test("what somebody deleted is a repair too; what we deleted is not, nor what went with its policy", async () => {
     const bench = new Bench();
     const made = apply({ resourceVersion: undefined });
+    let count = 0;
+    bench.changed = (object) => ({ ...object, metadata: { ...object.metadata, uid: `u-${(count += 1)}` } });
     await bench.write(made);
     await bench.write(made);
     expect(bench.events.map(({ reason }) => reason)).toEqual(["Repaired"]);
@@ -85,6 +87,18 @@ describe("OwnedWriter", () => {
     bench.writer.forgetPolicy("shop", "p");
     await bench.write(made);
     expect(bench.events).toHaveLength(1);
+  });
+
+  test("the same write over one that stands there, of which the watch has not told yet, is neither repair nor repetition", async () => {
+    const bench = new Bench();
+    bench.changed = (object) => ({ ...object, metadata: { ...object.metadata, uid: "u", resourceVersion: "7" } });
+    const made = apply({ resourceVersion: undefined });
+    for (let count = 0; count < 7; count += 1) await bench.write(made);
+    // Its status changed, or somebody's label: it is the same object still.
+    bench.changed = (object) => ({ ...object, metadata: { ...object.metadata, uid: "u", resourceVersion: "8" } });
+    await bench.write(made);
+    expect(bench.events).toEqual([]);
+    expect(bench.told.filter((text) => text.startsWith("drift"))).toEqual([]);
   });
 
   test.each([
