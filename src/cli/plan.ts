@@ -27,15 +27,20 @@ export function planObjects({ before, written, prune, defaults, nowMs }: PlanInp
   const next = worldAfterPlan({ before: old, written, prune, defaults, nowMs });
   const inForceBefore = worldInForce(old.world, undefined);
   const inForceAfter = worldInForce(next.world, inForceBefore);
+  const standing = standingsIn(old, inForceBefore, new Map());
   return {
-    targets: compareStandings(standingsIn(old, inForceBefore), standingsIn(next, inForceAfter)),
+    targets: compareStandings(standing, standingsIn(next, inForceAfter, standing)),
     reviews: next.reviews,
   };
 }
 
-function standingsIn({ objects }: PlanWorld, inForce: World): ReadonlyMap<string, Standing> {
+type Standings = ReadonlyMap<string, Standing>;
+
+function standingsIn({ objects }: PlanWorld, inForce: World, before: Standings): Standings {
+  const ofPeople = [...objects.values()];
   return standingsOf(
-    [...objects.values()].flatMap((object) => targetKeyOf(object) ?? []),
+    ofPeople.flatMap((object) => targetKeyOf(object) ?? []),
     inForce,
+    { ofPeople, before },
   );
 }

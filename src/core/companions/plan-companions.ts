@@ -74,13 +74,13 @@ function planService(
 ): OwnedPlan {
   const ours = live.filter(isGenerated);
   const own = (owners: readonly CompiledPolicy[]): boolean => owners.some((owner) => owner.uid === uid);
-  const namesakes = wanted.filter((it) => live.some((object) => isSame(object, it.object) && !isGenerated(object)));
+  const namesakes = namesakesOf(wanted, live);
   const unserved = wanted.filter(({ kind }) => !serves(kind));
   const applies = [...withoutImpossible(wanted, [...namesakes, ...unserved])]
     .sort((a, b) => a.kind.rank - b.kind.rank)
     .flatMap((it) => applyAction(it, ours));
   const unwanted = ours.filter(
-    (object) => !isKept(object, unwritten) && !wanted.some((it) => isSame(object, it.object)),
+    (object) => !isKept(kindOf(object), unwritten) && !wanted.some((it) => isSame(object, it.object)),
   );
   // Where the Service changes its mesh, what carries its settings there has to be in force first. Nearly none does.
   const key = { ...SERVICE_KIND, namespace: policy.metadata?.namespace ?? "default", name: service };
@@ -97,9 +97,17 @@ function planService(
   };
 }
 
+/** Those whose name an object of people in their namespace has. */
+export function namesakesOf(
+  wanted: readonly WantedCompanion[],
+  live: readonly KubernetesObject[],
+): readonly WantedCompanion[] {
+  return wanted.filter((it) => live.some((object) => isSame(object, it.object) && !isGenerated(object)));
+}
+
 /** A Service that nothing can be written for, say because a port got a name, must not stand open for it. */
-function isKept(object: KubernetesObject, unwritten: WantedCompanions["unwritten"]): boolean {
-  return kindOf(object)?.guards?.some((section) => unwritten.has(section)) ?? false;
+export function isKept(kind: CompanionKind | undefined, unwritten: WantedCompanions["unwritten"]): boolean {
+  return kind?.guards?.some((section) => unwritten.has(section)) ?? false;
 }
 
 function isSame(a: KubernetesObject, b: KubernetesObject): boolean {
@@ -146,7 +154,7 @@ function refOf({ group, resource }: CompanionKind, { metadata }: KubernetesObjec
   return { group, resource, namespace: metadata?.namespace ?? "default", name: metadata?.name ?? "" };
 }
 
-function nameTaken({ object, sections, service }: WantedCompanion): Finding {
+export function nameTaken({ object, sections, service }: WantedCompanion): Finding {
   return finding("FL318", `spec.${sections[0]}`, {
     message: `${object.kind} ${object.metadata?.name} exists and is not Fairlead's, so Service ${service} gets none`,
     fix: "delete or rename it",

@@ -3,7 +3,8 @@ import { canonicalJson } from "../intent/revision.ts";
 import { targetText } from "../policy/targets.ts";
 import type { Json } from "../rules/shown-settings.ts";
 import type { TargetKey } from "../world.ts";
-import type { Carrier, CarrierKey, Standing } from "./standing.ts";
+import type { Carrier, CarrierKey } from "./carrier.ts";
+import type { Standing } from "./standing.ts";
 
 export type Change = "none" | "add" | "change" | "remove";
 
