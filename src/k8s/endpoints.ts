@@ -75,6 +75,8 @@ export class EndpointCounts {
     const ready = recordsIn(slice.endpoints).filter(({ conditions }) => conditions?.ready !== false).length;
     const before = this.#slices.get(namespace, name);
     this.#slices.set(namespace, name, { service, addressType: slice.addressType ?? "", ready });
-    if (before?.ready !== ready || before.service !== service) this.#listener.changed(namespace);
+    // Until all are known there is no count that could be another one.
+    if (this.#watch.synced && (before?.ready !== ready || before.service !== service))
+      this.#listener.changed(namespace);
   }
 }

@@ -2,7 +2,6 @@ import type { CompiledPolicy } from "../core/intent/policy.ts";
 import type { KubernetesObject } from "../core/kubernetes.ts";
 import type { ControlPlane } from "../core/mesh/control-plane.ts";
 import { versionsTaken } from "../core/mesh/discovery.ts";
-import { dependsOnEndpoints } from "../core/mesh/istio/ejection.ts";
 import {
   COMPANION_KINDS,
   type CompanionKind,
@@ -22,9 +21,9 @@ import { type ResourceRef, resourcePath } from "./client.ts";
 import type { Change } from "./change.ts";
 import { companionHandler, CompanionIndex } from "./companion-index.ts";
 import { ControlPlanes } from "./control-planes.ts";
-import { EndpointCounts } from "./endpoints.ts";
 import { NamespacedMap, TargetIndex, targetKeyOf } from "./namespaced.ts";
 import { NamespaceIndex } from "./namespaces.ts";
+import { NeededEndpoints } from "./needed-endpoints.ts";
 import { compileSafely, PolicyIndex, type PolicyNews } from "./policies.ts";
 import { describeError, systemClock } from "./ports.ts";
 import { profileHandler, ProfileIndex } from "./profiles.ts";
@@ -51,7 +50,7 @@ export class ClusterStore implements World {
   readonly #revisions = new NamespacedMap<KubernetesObject>();
   readonly #targets = new TargetIndex();
   readonly #controlPlanes = new ControlPlanes();
-  readonly #endpoints: EndpointCounts;
+  readonly #endpoints: NeededEndpoints;
   readonly #profiles = new ProfileIndex();
   readonly #companions = new CompanionIndex();
   readonly #rules: RuleStore;
@@ -94,9 +93,10 @@ export class ClusterStore implements World {
         this.#watch({ group: kind.group, resource: kind.resource }, companionHandler(kind, this.#companions, listener)),
       ]),
     );
-    this.#endpoints = new EndpointCounts((handler) => this.#watch(ENDPOINT_SLICES, handler), {
-      changed: (namespace) => this.#endpointsChanged(namespace),
-      counted: () => this.#optedIn().forEach((namespace) => this.#endpointsChanged(namespace)),
+    this.#endpoints = new NeededEndpoints({
+      world: this,
+      watch: (handler) => this.#watch(ENDPOINT_SLICES, handler),
+      changed: (namespace) => emit({ type: "endpoints", namespace }),
     });
     this.#otherWatches = [
       ...this.#companionWatches.values(),
@@ -121,8 +121,8 @@ export class ClusterStore implements World {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#listeners.clear();
-    const watches = [...this.#watches(), ...this.#endpoints.watches()];
-    await Promise.all([this.#refill.stop(), this.#rules.kinds.stop(), ...watches.map((watch) => watch.stop())]);
+    const others = [this.#refill.stop(), this.#rules.kinds.stop(), this.#endpoints.stop()];
+    await Promise.all([...others, ...this.#watches().map((watch) => watch.stop())]);
   }
 
   /** True once every kind was listed or found absent. It stays true. */
@@ -162,7 +162,7 @@ export class ClusterStore implements World {
     return this.#controlPlanes.all();
   }
 
-  /** Undefined as long as no policy depends on it: then nothing is watched. */
+  /** Undefined as long as no policy in force depends on it: then nothing is watched. */
   endpointsOf(service: string, namespace: string): number | undefined {
     return this.#endpoints.of(service, namespace);
   }
@@ -304,6 +304,7 @@ export class ClusterStore implements World {
 
   #afterNamespace(name: string, wasIn: boolean): void {
     const isIn = this.#namespaces.optedIn(name);
+    for (const policy of this.#policies.compiledIn(name)) this.#endpoints.weigh(name, policy.name, policy);
     if (wasIn && !isIn) {
       this.#refill.cancel(name);
       this.#targets.reduceAll(name, reduce);
@@ -361,15 +362,9 @@ export class ClusterStore implements World {
     return [...this.#namespaces.all()].map(({ name }) => name).filter((name) => this.#namespaces.optedIn(name));
   }
 
-  #endpointsChanged(namespace: string): void {
-    if (this.#policies.compiledIn(namespace).some(({ intent }) => dependsOnEndpoints(intent)))
-      this.#emit({ type: "endpoints", namespace });
-  }
-
   #setPolicy(object: KubernetesObject): void {
     const { namespace = "", name = "" } = object.metadata ?? {};
     const policy = compileSafely(slim(object), this.#options);
-    if (policy !== undefined && dependsOnEndpoints(policy.intent) && !this.#stopped) this.#endpoints.start();
     this.#tellPolicy(this.#policies.set(object, policy), namespace, name);
   }
 
@@ -378,6 +373,7 @@ export class ClusterStore implements World {
   }
 
   #tellPolicy(news: PolicyNews, namespace: string, name: string): void {
+    this.#endpoints.weigh(namespace, name, this.#policies.compiled(namespace, name));
     if (news === "compiled") this.#emit({ type: "policy", namespace });
     this.#emit({ type: "policyObject", namespace, name });
   }

@@ -160,7 +160,9 @@ describe("a release whose pods run as its Deployments say", () => {
     const ofIstio = COMPANION_KINDS.filter(({ group }) => group.endsWith(".istio.io"));
     const kinds = ofIstio.map(({ group, resource }) => `${resource}.${group}`).join(",");
     const found = async (): Promise<number> => (await release.list(`${kinds} -n shop`)).length;
-    const spec = { targetRefs: [{ kind: "Service", name: "ledger" }], mesh: "Istio", circuitBreaker: {} };
+    // Below 100 percent the endpoints are counted, for which both roles have a right.
+    const circuitBreaker = { maxEjectionPercent: 50 };
+    const spec = { targetRefs: [{ kind: "Service", name: "ledger" }], mesh: "Istio", circuitBreaker };
     const faultInjection = { abort: { percent: 1, status: 503 } };
     const authorization = { allow: [{ from: { namespaces: ["shop"] } }], deny: [{ to: { methods: ["TRACE"] } }] };
     const atPods = { rateLimit: { requestsPerSecond: 9 }, mtls: { mode: "Strict" }, authorization };
@@ -200,9 +202,7 @@ describe("a release whose pods run as its Deployments say", () => {
       (await release.list("httproutes.gateway.networking.k8s.io -n shop"))
         .map(({ metadata }) => metadata?.name ?? "")
         .sort();
-    // From this percentage on the endpoints are counted, for which both roles have a right.
-    const circuitBreaker = { maxEjectionPercent: 50 };
-    await release.apply(service("shop", "cart"), policy("shop", "cart", { ...spec, circuitBreaker, routes: [writes] }));
+    await release.apply(service("shop", "cart"), policy("shop", "cart", { ...spec, routes: [writes] }));
     const wanted = "cart-cart-fairlead-rest,cart-cart-writes";
     await waitFor("the routes", async () => (await routes()).join() === wanted);
     await release.apply(policy("shop", "cart", spec));

@@ -242,8 +242,8 @@ describe("policies and profiles", () => {
     expect(store.serviceProfilesFor("other", namespace)).toEqual([]);
   });
 
-  test("endpoints are counted once a policy depends on them, and nothing is watched for them before", async () => {
-    const namespace = await createNamespace({ "fairlead.dev/mode": "enforce" });
+  test("endpoints are counted for as long as a policy in force depends on them, and not watched else", async () => {
+    const namespace = await createNamespace({ "istio-injection": "enabled" });
     const slices = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`;
     const slice = (name: string, addressType: string, addresses: readonly string[]): object => ({
       metadata: { name, labels: { "kubernetes.io/service-name": "web" } },
@@ -262,7 +262,12 @@ describe("policies and profiles", () => {
     const spec = { targetRefs: [{ kind: "Service", name: "web" }], circuitBreaker: { maxEjectionPercent: 10 } };
     const written = { apiVersion: "fairlead.dev/v1alpha1", kind: "ResiliencePolicy", metadata: { name: "web" }, spec };
     await client.create(policies, written);
+    await client.create(policies, { ...written, metadata: { name: "other" }, spec: { ...spec, mesh: "Linkerd" } });
+    await waitFor("both policies", async () => store.policiesIn(namespace).length === 2);
+    expect(watched()).toBe(before);
+    await label(namespace, "enforce");
     await waitFor("the endpoints", async () => store.endpointsOf("web", namespace) === 3);
+    expect(changes.filter(({ type }) => type === "endpoints")).toEqual([{ type: "endpoints", namespace }]);
     expect([watched() - before, store.synced]).toEqual([1, true]);
     expect(store.endpointsOf("other", namespace)).toBeUndefined();
     changes.length = 0;
@@ -272,6 +277,9 @@ describe("policies and profiles", () => {
     await waitFor("the endpoints that are left", async () => store.endpointsOf("web", namespace) === 2);
     expect(changes).toContainEqual({ type: "endpoints", namespace });
     await client.delete(`${policies}/web`);
+    await waitFor("the watch to end", async () => watched() === before);
+    expect(store.endpointsOf("web", namespace)).toBeUndefined();
+    await client.delete(`${policies}/other`);
   });
 
   test("control planes are read as their Services go by, and everything is looked at again where a version changes", async () => {
