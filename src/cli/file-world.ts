@@ -2,7 +2,14 @@ import { compilePolicy, type CompiledPolicy } from "../core/intent/policy.ts";
 import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
 import type { ControlPlane } from "../core/mesh/control-plane.ts";
 import { ANY_HOST, hostKeys } from "../core/mesh/istio/hosts.ts";
-import { companionKindOf, FAIRLEAD_GROUP, MODE_LABEL, NAMESPACE_NAME_LABEL, targetKindOf } from "../core/names.ts";
+import {
+  type CompanionKind,
+  companionKindOf,
+  FAIRLEAD_GROUP,
+  MODE_LABEL,
+  NAMESPACE_NAME_LABEL,
+  targetKindOf,
+} from "../core/names.ts";
 import { isActiveProfile } from "../core/service-profile.ts";
 import type { ResourceName, RuleKind } from "../core/rules/kinds.ts";
 import type { CompiledException, CompiledRule } from "../core/rules/rule.ts";
@@ -23,6 +30,8 @@ export class FileWorld implements World {
   readonly #targets = new Map<string, Map<string, KubernetesObject>>();
   readonly #profiles: ServiceProfileInfo[] = [];
   readonly #companions: KubernetesObject[] = [];
+  /** Of them those of one namespace and kind, once somebody has asked. */
+  readonly #workloads = new Map<string, readonly KubernetesObject[]>();
   readonly #configMaps = new Map<string, KubernetesObject>();
   readonly #objects: readonly KubernetesObject[];
   readonly #rules: FileRules;
@@ -137,8 +146,15 @@ export class FileWorld implements World {
     return this.#companions.filter((object) => hostKeys(object).some((key) => key === host || key === ANY_HOST));
   }
 
-  workloadObjects(namespace: string): readonly KubernetesObject[] {
-    return this.#companions.filter((object) => namespaceOf(object) === namespace && speaksOfPods(object));
+  workloadObjects(namespace: string, { group, kind }: CompanionKind): readonly KubernetesObject[] {
+    const text = `${namespace}/${group}/${kind}`;
+    const known = this.#workloads.get(text);
+    if (known !== undefined) return known;
+    const found = this.#companions.filter(
+      (it) => namespaceOf(it) === namespace && it.kind === kind && groupOf(it.apiVersion ?? "") === group,
+    );
+    this.#workloads.set(text, found);
+    return found;
   }
 }
 
@@ -160,10 +176,6 @@ export function namespaceOf(object: KubernetesObject): string {
 
 export function isPolicy(object: KubernetesObject): boolean {
   return object.kind === "ResiliencePolicy" && groupOf(object.apiVersion ?? "") === FAIRLEAD_GROUP;
-}
-
-function speaksOfPods({ apiVersion = "", kind = "" }: KubernetesObject): boolean {
-  return companionKindOf(groupOf(apiVersion), kind)?.speaksOf === "Pods";
 }
 
 function mapIn<T>(maps: Map<string, Map<string, T>>, key: string): Map<string, T> {

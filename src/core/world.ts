@@ -2,7 +2,7 @@ import type { CompiledPolicy } from "./intent/policy.ts";
 import type { KubernetesObject } from "./kubernetes.ts";
 import type { ControlPlane } from "./mesh/control-plane.ts";
 import type { MeshVersion } from "./mesh/version.ts";
-import type { MeshName, Mode } from "./names.ts";
+import type { CompanionKind, MeshName, Mode } from "./names.ts";
 import type { RuleLimits } from "./rules/limits.ts";
 import type { RuleWorld } from "./rules/rule.ts";
 
@@ -76,6 +76,6 @@ export interface World extends RuleWorld {
    * `<service>.<namespace>.svc`, and those that speak of a pattern.
    */
   hostObjects(service: string, namespace: string): readonly KubernetesObject[];
-  /** Objects of the kinds of companions that speak of Pods, in this namespace and whoever made them. */
-  workloadObjects(namespace: string): readonly KubernetesObject[];
+  /** Objects of one kind that speaks of Pods, whoever made them; the same list until one of them changes. */
+  workloadObjects(namespace: string, kind: CompanionKind): readonly KubernetesObject[];
 }

@@ -28,8 +28,9 @@ export class CompanionIndex {
     return [...this.#byKind.values()].flatMap((ofKind) => ofKind.list(namespace));
   }
 
-  workloads(namespace: string): readonly KubernetesObject[] {
-    return [...this.#byKind].flatMap(([kind, ofKind]) => (kind.speaksOf === "Pods" ? ofKind.list(namespace) : NONE));
+  /** The same list until one of them changes. */
+  of(kind: CompanionKind, namespace: string): readonly KubernetesObject[] {
+    return this.#byKind.get(kind)?.list(namespace) ?? NONE;
   }
 
   /** Returns what stood there before. */

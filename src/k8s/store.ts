@@ -246,8 +246,8 @@ export class ClusterStore implements World {
     return this.#companions.for(service, namespace);
   }
 
-  workloadObjects(namespace: string): readonly KubernetesObject[] {
-    return this.#companions.workloads(namespace);
+  workloadObjects(namespace: string, kind: CompanionKind): readonly KubernetesObject[] {
+    return this.#companions.of(kind, namespace);
   }
 
   /** Objects of the kinds of companions in a namespace, whoever made them. */

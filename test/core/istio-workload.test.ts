@@ -157,7 +157,10 @@ test("the index keeps of people's objects which Pods they are for, since when, a
   index.set(PEER_AUTHENTICATION, strict(OWN));
   index.set(ISTIO_AUTHORIZATION_POLICY, allow(OWN, { action: "ALLOW" }));
   index.set(ENVOY_FILTER, envoyFilter("envoy.filters.http.local_ratelimit", OWN));
-  expect(index.workloads("iam").map(({ spec, metadata }) => [spec, metadata?.creationTimestamp])).toEqual([
+  const stored = [PEER_AUTHENTICATION, ISTIO_AUTHORIZATION_POLICY, ENVOY_FILTER].flatMap((kind) =>
+    index.of(kind, "iam"),
+  );
+  expect(stored.map(({ spec, metadata }) => [spec, metadata?.creationTimestamp])).toEqual([
     [{ selector: { matchLabels: OWN } }, "2025-01-01T00:00:00Z"],
     [{ selector: { matchLabels: OWN }, action: "ALLOW" }, "2025-01-01T00:00:00Z"],
     [{ workloadSelector: { labels: OWN }, configPatches: ["local_ratelimit"] }, undefined],

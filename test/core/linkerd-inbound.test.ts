@@ -141,8 +141,8 @@ test("CompanionIndex keeps of a Server what tells its Pods and port, and tells i
   });
   const spec = { podSelector: {}, port: 8080, proxyProtocol: "opaque" };
   handler.set(made("Server", spec));
-  expect(index.workloads("iam").map((object) => object.spec)).toEqual([{ podSelector: {}, port: 8080 }]);
-  expect(index.workloads("web")).toEqual([]);
+  expect(index.of(SERVER, "iam").map((object) => object.spec)).toEqual([{ podSelector: {}, port: 8080 }]);
+  expect(index.of(SERVER, "web")).toEqual([]);
   const labels = { "app.kubernetes.io/managed-by": "fairlead", "fairlead.dev/policy-uid": "u-1" };
   const ownerReferences = [{ apiVersion: "x", kind: "ResiliencePolicy", name: "p", uid: "u-1" }];
   handler.set(made("Server", spec, { name: "fairlead-web.8080", labels, ownerReferences }));

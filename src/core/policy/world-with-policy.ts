@@ -36,7 +36,7 @@ export function changedWorld(world: World, changes: Partial<World>): World {
     targetsIn: (namespace) => world.targetsIn(namespace),
     serviceProfilesFor: (service, namespace) => world.serviceProfilesFor(service, namespace),
     hostObjects: (service, namespace) => world.hostObjects(service, namespace),
-    workloadObjects: (namespace) => world.workloadObjects(namespace),
+    workloadObjects: (namespace, kind) => world.workloadObjects(namespace, kind),
     rules: () => world.rules(),
     ruleKind: (name) => world.ruleKind(name),
     exceptionsIn: (namespace) => world.exceptionsIn(namespace),

@@ -1,6 +1,6 @@
 import { isRecord } from "../../../api/problem.ts";
 import { type Finding, finding } from "../../finding.ts";
-import { groupOf, type KubernetesObject } from "../../kubernetes.ts";
+import type { KubernetesObject } from "../../kubernetes.ts";
 import {
   ENVOY_FILTER,
   ISTIO_AUTHORIZATION_POLICY,
@@ -13,6 +13,7 @@ import { selectorRelation, type SelectorRelation } from "../../selectors.ts";
 import { isOlder } from "../age.ts";
 import type { Companion } from "../companion.ts";
 import type { TargetContext } from "../mesh.ts";
+import { podSelectorOf, workloadsIn } from "../workload-index.ts";
 import { ROOT_NAMESPACE } from "./hosts.ts";
 import { limitsRates } from "./rate-limits.ts";
 import { type Workload, workloadOf } from "./workload.ts";
@@ -21,10 +22,13 @@ import { type Workload, workloadOf } from "./workload.ts";
 export function workloadRivals(companion: Companion, service: TargetContext): readonly Finding[] {
   const workload = workloadOf(service);
   if (workload === undefined) return [];
-  const all = objectsFor(companion.kind, service);
-  const own = all.filter((object) => isGenerated(object) && isBeside(object, service));
-  const ours = own.find(({ metadata }) => metadata?.name === companion.object.metadata?.name);
-  const others = all.filter((object) => !own.includes(object));
+  const namesake = workloadsIn(service.key.namespace, companion.kind, service.world).named(
+    companion.object.metadata?.name ?? "",
+  );
+  const ours = namesake !== undefined && isGenerated(namesake) ? namesake : undefined;
+  const others = objectsNear(workload, companion.kind, service).filter(
+    (object) => !(isGenerated(object) && isBeside(object, service)),
+  );
   const meeting = { companion, service, workload, ours };
   switch (companion.kind) {
     case PEER_AUTHENTICATION:
@@ -40,7 +44,7 @@ export function workloadRivals(companion: Companion, service: TargetContext): re
 
 /** Whether people let in only whom they list on every port of all these Pods, so that an ALLOW of ours closes nothing. */
 export function areClosedByPeople(service: TargetContext, workload: Workload): boolean {
-  return objectsFor(ISTIO_AUTHORIZATION_POLICY, service).some(
+  return objectsNear(workload, ISTIO_AUTHORIZATION_POLICY, service).some(
     (object) => !isGenerated(object) && isAllow(object) && relationOf(object, workload) === "covers",
   );
 }
@@ -53,23 +57,22 @@ interface Meeting {
   readonly ours: KubernetesObject | undefined;
 }
 
-/** Those of one kind that may choose Pods of the namespace: its own, and those of the root, which hold everywhere. */
-function objectsFor({ group, kind }: CompanionKind, { key, world }: TargetContext): readonly KubernetesObject[] {
-  return [...new Set([key.namespace, ROOT_NAMESPACE])]
-    .flatMap((namespace) => world.workloadObjects(namespace))
-    .filter((it) => it.kind === kind && groupOf(it.apiVersion ?? "") === group && !it.metadata?.deletionTimestamp);
+/** Those of one kind that may choose these Pods: of their namespace, and of the root, which hold everywhere. */
+function objectsNear(
+  { labels }: Workload,
+  kind: CompanionKind,
+  { key, world }: TargetContext,
+): readonly KubernetesObject[] {
+  const namespaces = [...new Set([key.namespace, ROOT_NAMESPACE])];
+  return namespaces.flatMap((namespace) => workloadsIn(namespace, kind, world).near(labels));
 }
 
 function isBeside({ metadata }: KubernetesObject, { key }: TargetContext): boolean {
   return metadata?.namespace === key.namespace && serviceOfCompanion(metadata.name ?? "") === key.name;
 }
 
-/** An EnvoyFilter calls its selector, and the labels in it, otherwise than the others do. */
-function relationOf({ kind, spec }: KubernetesObject, { labels }: Workload): SelectorRelation {
-  const fields = isRecord(spec) ? spec : {};
-  if (kind !== ENVOY_FILTER.kind) return selectorRelation(fields["selector"], labels);
-  const { workloadSelector } = fields;
-  return selectorRelation({ matchLabels: isRecord(workloadSelector) ? workloadSelector["labels"] : {} }, labels);
+function relationOf(object: KubernetesObject, { labels }: Workload): SelectorRelation {
+  return selectorRelation(podSelectorOf(object), labels);
 }
 
 /** One for a waypoint or a gateway has nothing to do with Pods. Without an action it is an ALLOW. */

@@ -1,58 +1,67 @@
 import { isRecord } from "../../../api/problem.ts";
 import { type Finding, finding } from "../../finding.ts";
-import { groupOf, type KubernetesObject, type Service } from "../../kubernetes.ts";
-import {
-  HTTP_LOCAL_RATE_LIMIT_POLICY,
-  LINKERD_AUTHORIZATION_POLICY,
-  LINKERD_POLICY_GROUP,
-  SERVER,
-  serviceOfCompanion,
-} from "../../names.ts";
+import type { KubernetesObject, Service, StringMap } from "../../kubernetes.ts";
+import { HTTP_LOCAL_RATE_LIMIT_POLICY, LINKERD_AUTHORIZATION_POLICY, SERVER, serviceOfCompanion } from "../../names.ts";
 import { isGenerated } from "../../routes/people.ts";
 import { selectorRelation } from "../../selectors.ts";
 import { isOlder } from "../age.ts";
 import type { Companion } from "../companion.ts";
 import type { TargetContext } from "../mesh.ts";
+import { workloadsIn } from "../workload-index.ts";
 
 /**
  * Other objects for the same port of the same Pods. Of two Servers there Linkerd takes the older one and writes a line
  * into its log; likewise of two limits of a Server.
  */
 export function linkerdRivals(companion: Companion, service: TargetContext): readonly Finding[] {
-  const path = `spec.${companion.sections[0]}`;
-  const others = service.world
-    .workloadObjects(service.key.namespace)
-    .filter(
-      ({ apiVersion = "", metadata }) => groupOf(apiVersion) === LINKERD_POLICY_GROUP && !metadata?.deletionTimestamp,
-    );
+  const { namespace } = service.key;
+  const { name = "" } = companion.object.metadata ?? {};
   switch (companion.kind) {
-    case SERVER:
+    case SERVER: {
+      const servers = workloadsIn(namespace, SERVER, service.world);
+      const policies = workloadsIn(namespace, LINKERD_AUTHORIZATION_POLICY, service.world);
+      const meeting = { companion, service, ours: servers.named(name), path: `spec.${companion.sections[0]}` };
       return [
-        ...others.flatMap((other) => serverRivalry(other, { companion, service, others, path })),
-        ...others.flatMap((other) => moreLetIn(other, companion)),
+        ...servers.near(labelsOfPods(service)).flatMap((other) => serverRivalry(other, meeting)),
+        ...[...policies.aimedAt("Namespace", namespace), ...policies.aimedAt(SERVER.kind, name)].flatMap((other) =>
+          moreLetIn(other, companion),
+        ),
       ];
-    case HTTP_LOCAL_RATE_LIMIT_POLICY:
-      return others.flatMap((other) => limitRivalry(other, companion));
+    }
+    case HTTP_LOCAL_RATE_LIMIT_POLICY: {
+      const server = serverOf(companion);
+      const limits = workloadsIn(namespace, HTTP_LOCAL_RATE_LIMIT_POLICY, service.world);
+      return limits.aimedAt(SERVER.kind, server).flatMap((other) => limitRivalry(other, server));
+    }
     default:
       return [];
   }
 }
 
+function labelsOfPods({ object }: TargetContext): StringMap {
+  return (object as Service).spec?.selector ?? {};
+}
+
+function serverOf({ object }: Companion): string {
+  const { targetRef } = object.spec as { readonly targetRef: { readonly name: string } };
+  return targetRef.name;
+}
+
 interface Meeting {
   readonly companion: Companion;
   readonly service: TargetContext;
-  readonly others: readonly KubernetesObject[];
+  /** As it stands in the cluster; undefined: it is still to be written. */
+  readonly ours: KubernetesObject | undefined;
   readonly path: string;
 }
 
-function serverRivalry(other: KubernetesObject, { companion, service, others, path }: Meeting): readonly Finding[] {
+function serverRivalry(other: KubernetesObject, { companion, service, ours, path }: Meeting): readonly Finding[] {
   const { name = "" } = other.metadata ?? {};
-  if (other.kind !== SERVER.kind || !isRecord(other.spec) || other.spec["podSelector"] === undefined) return [];
+  if (!isRecord(other.spec) || other.spec["podSelector"] === undefined) return [];
   const ofFairlead = isGenerated(other) ? serviceOfCompanion(name) : undefined;
-  const ours = others.find((it) => it.kind === SERVER.kind && it.metadata?.name === companion.object.metadata?.name);
   if (ofFairlead === service.key.name || (ofFairlead !== undefined && !isOlder(other, ours))) return [];
   const { port } = companion.object.spec as { readonly port: number | string };
-  const pods = selectorRelation(other.spec["podSelector"], (service.object as Service).spec?.selector ?? {});
+  const pods = selectorRelation(other.spec["podSelector"], labelsOfPods(service));
   const isNamedOtherwise = typeof other.spec["port"] !== typeof port;
   if (pods === "apart" || (!isNamedOtherwise && other.spec["port"] !== port)) return [];
   const found = `Server ${name}${ofFairlead === undefined ? "" : `, which Fairlead made for Service ${ofFairlead},`}`;
@@ -77,10 +86,8 @@ function serverRivalry(other: KubernetesObject, { companion, service, others, pa
 }
 
 /** An AuthorizationPolicy of people for the whole namespace, or for our Server, adds clients to those of the policy. */
-function moreLetIn(other: KubernetesObject, { object, sections }: Companion): readonly Finding[] {
-  if (other.kind !== LINKERD_AUTHORIZATION_POLICY.kind || isGenerated(other)) return [];
-  const { kind, name } = targetOf(other);
-  if (kind !== "Namespace" && !(kind === SERVER.kind && name === object.metadata?.name)) return [];
+function moreLetIn(other: KubernetesObject, { sections }: Companion): readonly Finding[] {
+  if (isGenerated(other)) return [];
   return sections
     .filter((section) => section !== "rateLimit")
     .map((section) =>
@@ -91,22 +98,12 @@ function moreLetIn(other: KubernetesObject, { object, sections }: Companion): re
     );
 }
 
-function limitRivalry(other: KubernetesObject, { object }: Companion): readonly Finding[] {
-  const { name: server } = targetOf(object);
-  if (other.kind !== object.kind || isGenerated(other) || targetOf(other).name !== server) return [];
+function limitRivalry(other: KubernetesObject, server: string): readonly Finding[] {
+  if (isGenerated(other)) return [];
   return [
     finding("FL320", "spec.rateLimit", {
-      message: `HTTPLocalRateLimitPolicy ${other.metadata?.name} limits Server ${String(server)}; of two such objects Linkerd takes the older one`,
+      message: `HTTPLocalRateLimitPolicy ${other.metadata?.name} limits Server ${server}; of two such objects Linkerd takes the older one`,
       fix: "set its limits in the policy and delete it, or remove rateLimit",
     }),
   ];
-}
-
-interface TargetRef {
-  readonly kind?: unknown;
-  readonly name?: unknown;
-}
-
-function targetOf({ spec }: KubernetesObject): TargetRef {
-  return isRecord(spec) && isRecord(spec["targetRef"]) ? spec["targetRef"] : {};
 }

@@ -1,0 +1,65 @@
+import { isRecord } from "../../api/problem.ts";
+import type { KubernetesObject, StringMap } from "../kubernetes.ts";
+import { labelIndex } from "../label-index.ts";
+import { type CompanionKind, ENVOY_FILTER, SERVER } from "../names.ts";
+import type { World } from "../world.ts";
+
+/**
+ * The objects of one kind in one namespace that have to do with Pods. Each Service asks for those that concern it, and
+ * there is one such object or more for each Service: whoever looked at all of them would look at millions.
+ */
+export interface WorkloadObjects {
+  named(name: string): KubernetesObject | undefined;
+  /** Every one that may choose Pods with these labels, and others: `selectorRelation` has the last word. */
+  near(labels: StringMap): readonly KubernetesObject[];
+  /** Those with this targetRef. */
+  aimedAt(kind: string, name: string): readonly KubernetesObject[];
+}
+
+/** Made once for each list: after a change the world hands out another one. */
+const indexes = new WeakMap<readonly KubernetesObject[], WorkloadObjects>();
+
+/** Without those that are being deleted. */
+export function workloadsIn(namespace: string, kind: CompanionKind, world: World): WorkloadObjects {
+  const all = world.workloadObjects(namespace, kind);
+  const known = indexes.get(all);
+  if (known !== undefined) return known;
+  const index = indexOf(all.filter(({ metadata }) => !metadata?.deletionTimestamp));
+  indexes.set(all, index);
+  return index;
+}
+
+/** The selector of an object for Pods. Each kind has its own name for it, and an EnvoyFilter for the labels in it, too. */
+export function podSelectorOf({ kind, spec }: KubernetesObject): unknown {
+  const fields = isRecord(spec) ? spec : {};
+  if (kind === SERVER.kind) return fields["podSelector"];
+  if (kind !== ENVOY_FILTER.kind) return fields["selector"];
+  const { workloadSelector } = fields;
+  return { matchLabels: isRecord(workloadSelector) ? workloadSelector["labels"] : {} };
+}
+
+function indexOf(objects: readonly KubernetesObject[]): WorkloadObjects {
+  const byName = Map.groupBy(objects, ({ metadata }) => metadata?.name);
+  const byTarget = Map.groupBy(objects, targetOf);
+  return {
+    named: (name) => byName.get(name)?.[0],
+    near: labelIndex(objects, matchLabelsOf),
+    aimedAt: (kind, name) => byTarget.get(targetText(kind, name)) ?? [],
+  };
+}
+
+function matchLabelsOf(object: KubernetesObject): Readonly<Record<string, unknown>> {
+  const selector = podSelectorOf(object);
+  const { matchLabels } = isRecord(selector) ? selector : {};
+  return isRecord(matchLabels) ? matchLabels : {};
+}
+
+function targetOf({ spec }: KubernetesObject): string | undefined {
+  const { targetRef } = isRecord(spec) ? spec : {};
+  return isRecord(targetRef) ? targetText(String(targetRef["kind"]), String(targetRef["name"])) : undefined;
+}
+
+/** Of a Namespace Linkerd does not read the name: its own is meant. */
+function targetText(kind: string, name: string): string {
+  return kind === "Namespace" ? kind : `${kind}/${name}`;
+}
