@@ -40,13 +40,14 @@ const strict = (labels?: Labels, metadata?: object) =>
 const allow = (labels?: Labels, more: object = {}, metadata?: object) =>
   people("AuthorizationPolicy", { ...selecting(labels), rules: [{}], ...more }, metadata);
 
-function envoyFilter(filter: string, labels?: Labels): KubernetesObject {
+function envoyFilter(filter: string, labels?: Labels, more: object = {}): KubernetesObject {
   return {
     apiVersion: "networking.istio.io/v1alpha3",
     kind: "EnvoyFilter",
     metadata: { name: "mine", namespace: "iam" },
     spec: {
       ...(labels && { workloadSelector: { labels } }),
+      ...more,
       configPatches: [{ applyTo: "HTTP_FILTER", patch: { value: { name: filter } } }],
     },
   };
@@ -76,6 +77,11 @@ describe("objects of people for the same Pods", () => {
     ["an EnvoyFilter that limits rates", envoyFilter("envoy.filters.http.local_ratelimit"), ["FL322 spec.rateLimit"]],
     ["one that does something else", envoyFilter("envoy.filters.http.lua", OWN), []],
     ["one for others", envoyFilter("envoy.filters.http.local_ratelimit", { app: "cart" }), []],
+    [
+      "one for a gateway",
+      envoyFilter("envoy.filters.http.local_ratelimit", undefined, { targetRefs: [{ kind: "Gateway", name: "g" }] }),
+      [],
+    ],
   ])("%s", (_what, object, wanted) => {
     const { findings, allowed } = validate(worldOf([ISTIO, service(), object]), policy(EVERYTHING));
     expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual(wanted);

@@ -64,7 +64,7 @@ function objectsNear(
   { key, world }: TargetContext,
 ): readonly KubernetesObject[] {
   const namespaces = [...new Set([key.namespace, ROOT_NAMESPACE])];
-  return namespaces.flatMap((namespace) => workloadsIn(namespace, kind, world).near(labels));
+  return namespaces.flatMap((namespace) => workloadsIn(namespace, kind, world).near(labels)).filter(isForPods);
 }
 
 function isBeside({ metadata }: KubernetesObject, { key }: TargetContext): boolean {
@@ -75,10 +75,16 @@ function relationOf(object: KubernetesObject, { labels }: Workload): SelectorRel
   return selectorRelation(podSelectorOf(object), labels);
 }
 
-/** One for a waypoint or a gateway has nothing to do with Pods. Without an action it is an ALLOW. */
+/** Without an action it is an ALLOW. */
 function isAllow({ spec }: KubernetesObject): boolean {
-  const { action, targetRef, targetRefs } = isRecord(spec) ? spec : {};
-  return (action === undefined || action === "ALLOW") && targetRef === undefined && targetRefs === undefined;
+  const { action = "ALLOW" } = isRecord(spec) ? spec : {};
+  return action === "ALLOW";
+}
+
+/** One for a waypoint or a gateway has nothing to do with Pods. */
+function isForPods({ spec }: KubernetesObject): boolean {
+  const { targetRef, targetRefs } = isRecord(spec) ? spec : {};
+  return targetRef === undefined && targetRefs === undefined;
 }
 
 /** Of those with a selector Istio takes the older one, and none of the root namespace's. */
