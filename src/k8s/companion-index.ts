@@ -1,4 +1,5 @@
-import { type KubernetesObject, recordsIn } from "../core/kubernetes.ts";
+import { annotationsOf, type KubernetesObject, recordsIn } from "../core/kubernetes.ts";
+import { DRY_RUN_ANNOTATION } from "../core/mesh/istio/dry-run.ts";
 import { ANY_HOST, hostKeys, ROOT_NAMESPACE } from "../core/mesh/istio/hosts.ts";
 import { LOCAL_RATE_LIMIT, limitsRates } from "../core/mesh/istio/rate-limits.ts";
 import { COMPANION_KINDS, type CompanionKind } from "../core/names.ts";
@@ -76,16 +77,18 @@ const KEPT = [
   "action",
 ] as const;
 
-/** Of what people wrote: what it is for, for whom, since when, and whether it has settings that concern us at all. */
+/** Of what people wrote: what it is for, for whom, since when, and whether it has settings in force that concern us. */
 function withoutSettings(object: KubernetesObject): KubernetesObject {
   const spec = (object.spec ?? {}) as Readonly<Record<string, unknown>>;
   const has = KEPT.filter((field) => spec[field] !== undefined).map((field) => [field, spec[field]]);
   const { trafficPolicy } = spec;
   const { metadata, ...reduced } = reduce(object);
   const { creationTimestamp } = object.metadata ?? {};
+  const dryRun = annotationsOf(object)[DRY_RUN_ANNOTATION];
+  const tried = dryRun !== undefined && { annotations: { ...metadata?.annotations, [DRY_RUN_ANNOTATION]: dryRun } };
   return {
     ...reduced,
-    metadata: { ...metadata, ...(creationTimestamp !== undefined && { creationTimestamp }) },
+    metadata: { ...metadata, ...tried, ...(creationTimestamp !== undefined && { creationTimestamp }) },
     spec: {
       ...Object.fromEntries(has),
       ...(trafficPolicy !== undefined && { trafficPolicy: {} }),

@@ -72,6 +72,12 @@ describe("objects of people for the same Pods", () => {
     ["one for some of the Pods, beside which ours would open ports", allow(NEXT), ["FL320 spec.authorization"]],
     ["one that may be for some of them", allow({ tier: "front" }), ["FL327 spec.authorization"]],
     ["one for others", allow({ app: "cart" }), []],
+    ["one that is tried out", allow(NEXT, {}, { annotations: { "istio.io/dry-run": "true" } }), []],
+    [
+      "one that is tried out no longer",
+      allow(NEXT, {}, { annotations: { "istio.io/dry-run": "false" } }),
+      ["FL320 spec.authorization"],
+    ],
     ["a DENY", allow(OWN, { action: "DENY" }), []],
     ["one for a waypoint", allow(undefined, { targetRefs: [{ kind: "Service", name: "user-service" }] }), []],
     ["an EnvoyFilter that limits rates", envoyFilter("envoy.filters.http.local_ratelimit"), ["FL322 spec.rateLimit"]],
@@ -144,6 +150,15 @@ test("what was there first stays when people add an object later", () => {
   expect(found.codes).toEqual(["FL327"]);
 });
 
+test("an ALLOW of people closes other ports already, and one that they try out does not", () => {
+  const portsLeftOpen = (annotations: object) => {
+    const objects = [ISTIO, service(), policy(EVERYTHING, { uid: "u-1" }), allow(OWN, {}, { annotations })];
+    return JSON.stringify(wantedBeside("user-service", objects).objects).includes('"notPorts":["8080"]');
+  };
+  expect(portsLeftOpen({})).toBe(false);
+  expect(portsLeftOpen({ "istio.io/dry-run": "true" })).toBe(true);
+});
+
 test("ports are those of the Pods, once each; others than TCP have none of it", () => {
   const ports = [
     { name: "http", port: 80, targetPort: 8080 },
@@ -158,15 +173,16 @@ test("ports are those of the Pods, once each; others than TCP have none of it", 
   });
 });
 
-test("the index keeps of people's objects which Pods they are for, since when, and whether they limit rates", () => {
+test("the index keeps of people's objects which Pods they are for, since when, and whether they do anything", () => {
   const index = new CompanionIndex();
+  const annotations = { "istio.io/dry-run": "true", note: "mine" };
   index.set(PEER_AUTHENTICATION, strict(OWN));
-  index.set(ISTIO_AUTHORIZATION_POLICY, allow(OWN, { action: "ALLOW" }));
+  index.set(ISTIO_AUTHORIZATION_POLICY, allow(OWN, { action: "ALLOW" }, { annotations }));
   index.set(ENVOY_FILTER, envoyFilter("envoy.filters.http.local_ratelimit", OWN));
-  const stored = [PEER_AUTHENTICATION, ISTIO_AUTHORIZATION_POLICY, ENVOY_FILTER].flatMap((kind) =>
-    index.of(kind, "iam"),
-  );
-  expect(stored.map(({ spec, metadata }) => [spec, metadata?.creationTimestamp])).toEqual([
+  const kinds = [PEER_AUTHENTICATION, ISTIO_AUTHORIZATION_POLICY, ENVOY_FILTER];
+  const kept = kinds.flatMap((kind) => index.of(kind, "iam"));
+  expect(kept.map(({ metadata }) => metadata?.annotations)).toContainEqual({ "istio.io/dry-run": "true" });
+  expect(kept.map(({ spec, metadata }) => [spec, metadata?.creationTimestamp])).toEqual([
     [{ selector: { matchLabels: OWN } }, "2025-01-01T00:00:00Z"],
     [{ selector: { matchLabels: OWN }, action: "ALLOW" }, "2025-01-01T00:00:00Z"],
     [{ workloadSelector: { labels: OWN }, configPatches: ["local_ratelimit"] }, undefined],

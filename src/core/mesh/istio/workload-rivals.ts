@@ -14,6 +14,7 @@ import { isOlder } from "../age.ts";
 import type { Companion } from "../companion.ts";
 import type { TargetContext } from "../mesh.ts";
 import { podSelectorOf, workloadsIn } from "../workload-index.ts";
+import { isDryRun } from "./dry-run.ts";
 import { ROOT_NAMESPACE } from "./hosts.ts";
 import { limitsRates } from "./rate-limits.ts";
 import { type Workload, workloadOf } from "./workload.ts";
@@ -75,10 +76,10 @@ function relationOf(object: KubernetesObject, { labels }: Workload): SelectorRel
   return selectorRelation(podSelectorOf(object), labels);
 }
 
-/** Without an action it is an ALLOW. */
-function isAllow({ spec }: KubernetesObject): boolean {
-  const { action = "ALLOW" } = isRecord(spec) ? spec : {};
-  return action === "ALLOW";
+/** Without an action it is an ALLOW. One that is tried out only neither lets in nor shuts anything. */
+function isAllow(object: KubernetesObject): boolean {
+  const { action = "ALLOW" } = isRecord(object.spec) ? object.spec : {};
+  return action === "ALLOW" && !isDryRun(object);
 }
 
 /** One for a waypoint or a gateway has nothing to do with Pods. */
