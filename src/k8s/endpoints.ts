@@ -31,6 +31,8 @@ export interface EndpointListener {
  */
 export class EndpointCounts {
   readonly #slices = new NamespacedMap<SliceCount>();
+  /** By `namespace/service`: a plan asks for each Service of a namespace, which may have thousands of slices. */
+  readonly #byService = new Map<string, Set<SliceCount>>();
   readonly #watch: ResourceWatch;
   readonly #listener: EndpointListener;
   #isStarted = false;
@@ -40,6 +42,7 @@ export class EndpointCounts {
     this.#watch = watch({
       set: (slice) => this.#set(slice),
       delete: (namespace, name) => {
+        this.#forget(namespace, name);
         if (this.#slices.delete(namespace, name)) listener.changed(namespace);
       },
     });
@@ -62,8 +65,8 @@ export class EndpointCounts {
     // Half of the slices of a Service would be half of its endpoints.
     if (!this.#watch.synced) return undefined;
     const byType = new Map<string, number>();
-    for (const slice of this.#slices.list(namespace)) {
-      if (slice.service === service) byType.set(slice.addressType, (byType.get(slice.addressType) ?? 0) + slice.ready);
+    for (const { addressType, ready } of this.#byService.get(`${namespace}/${service}`) ?? []) {
+      byType.set(addressType, (byType.get(addressType) ?? 0) + ready);
     }
     return byType.size === 0 ? undefined : Math.max(...byType.values());
   }
@@ -74,9 +77,22 @@ export class EndpointCounts {
     // Absent means that nobody knows, which counts as ready (k8s.io/api/discovery/v1, EndpointConditions).
     const ready = recordsIn(slice.endpoints).filter(({ conditions }) => conditions?.ready !== false).length;
     const before = this.#slices.get(namespace, name);
-    this.#slices.set(namespace, name, { service, addressType: slice.addressType ?? "", ready });
+    this.#forget(namespace, name);
+    const count = { service, addressType: slice.addressType ?? "", ready };
+    this.#slices.set(namespace, name, count);
+    const text = `${namespace}/${service}`;
+    this.#byService.set(text, (this.#byService.get(text) ?? new Set()).add(count));
     // Until all are known there is no count that could be another one.
     if (this.#watch.synced && (before?.ready !== ready || before.service !== service))
       this.#listener.changed(namespace);
+  }
+
+  #forget(namespace: string, name: string): void {
+    const count = this.#slices.get(namespace, name);
+    if (count === undefined) return;
+    const text = `${namespace}/${count.service}`;
+    const ofService = this.#byService.get(text);
+    ofService?.delete(count);
+    if (ofService?.size === 0) this.#byService.delete(text);
   }
 }
