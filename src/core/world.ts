@@ -67,7 +67,7 @@ export interface World extends RuleWorld {
   policiesIn(namespace: string): readonly CompiledPolicy[];
   /** The live target, or undefined when it does not exist (or is not known yet). */
   target(key: TargetKey): KubernetesObject | undefined;
-  /** Live Services and routes of a namespace. */
+  /** Live Services and routes of a namespace; after a change they are another list. */
   targetsIn(namespace: string): Iterable<KubernetesObject>;
   /** ServiceProfiles for the host name prefix `<service>.<namespace>.svc`, in any namespace. */
   serviceProfilesFor(service: string, namespace: string): readonly ServiceProfileInfo[];

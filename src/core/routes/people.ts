@@ -29,10 +29,24 @@ export function parentsOf(route: KubernetesObject): readonly ServiceParent[] {
   return serviceParents(route as Route).map(({ namespace = own, name, port }) => ({ namespace, name, port }));
 }
 
+type RoutesByService = ReadonlyMap<string, readonly AttachedRoute[]>;
+
+/** Made once for each list: after a change the world hands out another one. */
+const known = new WeakMap<Iterable<KubernetesObject>, RoutesByService>();
+
 /** The routes of people in a namespace, by the name of the Service there that they are attached to. */
-export function peoplesRoutes(namespace: string, world: World): ReadonlyMap<string, readonly AttachedRoute[]> {
+export function peoplesRoutes(namespace: string, world: World): RoutesByService {
+  const targets = world.targetsIn(namespace);
+  const before = known.get(targets);
+  if (before !== undefined) return before;
+  const byService = routesByService(namespace, targets);
+  known.set(targets, byService);
+  return byService;
+}
+
+function routesByService(namespace: string, targets: Iterable<KubernetesObject>): RoutesByService {
   const byService = new Map<string, AttachedRoute[]>();
-  for (const object of world.targetsIn(namespace)) {
+  for (const object of targets) {
     if (object.kind === SERVICE_KIND.kind || isGenerated(object) || object.metadata?.deletionTimestamp) continue;
     for (const parent of parentsOf(object)) {
       if (parent.namespace !== namespace) continue;
