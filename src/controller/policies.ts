@@ -23,6 +23,7 @@ import type { Change } from "../k8s/change.ts";
 import type { ClusterStore } from "../k8s/store.ts";
 import { type AcceptedSpec, AcceptedSpecs, type StoreResult } from "./accepted-specs.ts";
 import { OwnedWriter } from "./owned-writer.ts";
+import { inSteps } from "./in-steps.ts";
 import { identityIn, writeOwned } from "./owned-writes.ts";
 import { planOnce } from "./plan-once.ts";
 import { nowText, type Telemetry, type Writer } from "./ports.ts";
@@ -211,7 +212,7 @@ export class PolicyReconciler {
         this.#owned.write({ action, policy: key.name, reason, traceId, again: () => this.#queue.add(key) }),
     };
     const compiled = store.compiledPolicy(key.namespace, key.name);
-    const owned = this.#planOwned(stored, compiled);
+    const owned = await this.#planOwned(stored, compiled);
     if (isDeleting) return this.#cleanUp(turn, owned);
     const { action: hold } = planFinalizer({ policy: stored, world: store, ...this.#terminating(key) });
     // Each write of the policy itself is made on the answer to the one before.
@@ -231,11 +232,11 @@ export class PolicyReconciler {
     return this.#deletingForMs(key, policy) >= CLEAN_UP_WAIT_MS || this.#terminating(key).namespaceTerminating;
   }
 
-  #planOwned(policy: KubernetesObject, compiled: CompiledPolicy | undefined): OwnedPlan {
+  #planOwned(policy: KubernetesObject, compiled: CompiledPolicy | undefined): Promise<OwnedPlan> {
     const { store } = this.#options;
     const { namespace = "" } = policy.metadata ?? {};
     const [routes, live] = [store.routesIn(namespace), store.companionsIn(namespace)];
-    return planOwned({ policy, compiled, routes, live, serves: (kind) => store.serves(kind), world: store });
+    return inSteps(planOwned({ policy, compiled, routes, live, serves: (kind) => store.serves(kind), world: store }));
   }
 
   /** They go before the finalizer: the garbage collector knows no order, and requests would find no route. */
@@ -281,10 +282,12 @@ export class PolicyReconciler {
 
   async #tellStatus({ key, policy, owned, problem, traceId }: Told): Promise<boolean> {
     const { store, writer, failures, events } = this.#options;
+    const compiledOf = () => store.compiledPolicy(key.namespace, key.name);
+    // Where nothing was to be done, that holds: whatever has changed since brings the policy back.
+    const again = owned.actions.length === 0 ? owned : await this.#planOwned(policy, compiledOf());
     await this.#planTargets(key);
-    // From here on nothing is waited for: the status is one of a single moment.
-    const compiled = store.compiledPolicy(key.namespace, key.name);
-    const again = this.#planOwned(policy, compiled);
+    // From here on nothing is waited for: of the targets the status is one of a single moment.
+    const compiled = compiledOf();
     // What was just written is on its way through the watch.
     const written = new Set(problem === undefined ? owned.actions.map(identityIn) : []);
     const action = planStatus({

@@ -4,6 +4,7 @@ import { planCompanions } from "../../src/core/companions/plan-companions.ts";
 import { planOwned } from "../../src/core/companions/plan-owned.ts";
 import { revisionOf } from "../../src/core/intent/revision.ts";
 import type { KubernetesObject, StringMap } from "../../src/core/kubernetes.ts";
+import { atOnce } from "./at-once.ts";
 import { namespace, policy, service, worldOf } from "./worlds.ts";
 
 const UID = { uid: "u-1", creationTimestamp: "2026-01-01T00:00:00Z" };
@@ -31,7 +32,7 @@ function plan(made: Case) {
   const world = worldOf([namespace(mode, { labels }), ...objects, ...live, ...alive]);
   const turn = made.turn ?? policies[0] ?? {};
   const compiled = world.policiesIn("iam").find(({ uid }) => uid === turn.metadata?.uid);
-  return planCompanions({ policy: turn, compiled, live, serves: () => served, world });
+  return atOnce(planCompanions({ policy: turn, compiled, live, serves: () => served, world }));
 }
 
 /** `apply virtualservices/name`, in their order. */
@@ -172,7 +173,8 @@ describe("planCompanions()", () => {
     const planIn = (annotations: StringMap, labels: StringMap, live: readonly KubernetesObject[]) => {
       const world = worldOf([namespace("enforce", { labels, annotations }), service(), divided, ...live]);
       const [compiled] = world.policiesIn("iam");
-      return planOwned({ policy: divided, compiled, live: [], routes: live, serves: () => true, world }).actions;
+      return atOnce(planOwned({ policy: divided, compiled, live: [], routes: live, serves: () => true, world }))
+        .actions;
     };
     const made = after(planIn({ "linkerd.io/inject": "enabled" }, {}, []));
     // The version that the API server serves is found out when they are written.

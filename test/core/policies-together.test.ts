@@ -3,6 +3,7 @@ import { planOwned } from "../../src/core/companions/plan-owned.ts";
 import type { KubernetesObject, StringMap } from "../../src/core/kubernetes.ts";
 import { policyStatus } from "../../src/core/policy/status.ts";
 import type { World } from "../../src/core/world.ts";
+import { atOnce } from "./at-once.ts";
 import { namespace, policy, service, validate, worldOf } from "./worlds.ts";
 
 const FIRST = { name: "first", uid: "u-1", creationTimestamp: "2026-01-01T00:00:00Z" };
@@ -23,7 +24,7 @@ const LINKERD = {};
 
 function planOf(stored: KubernetesObject, world: World) {
   const compiled = world.policiesIn("iam").find(({ uid }) => uid === stored.metadata?.uid);
-  return planOwned({ policy: stored, compiled, live: [], routes: [], serves: () => true, world });
+  return atOnce(planOwned({ policy: stored, compiled, live: [], routes: [], serves: () => true, world }));
 }
 
 describe("sections of two policies that a mesh does not do side by side", () => {

@@ -3,6 +3,7 @@ import { expect, test, vi } from "vitest";
 import type { Action } from "../../src/core/action.ts";
 import { planCompanions } from "../../src/core/companions/plan-companions.ts";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
+import { atOnce } from "../core/at-once.ts";
 import { meshVersion, namespace, policy, validate, worldOf } from "../core/worlds.ts";
 import { type Client, letsIn, limitsOf, type Limits, type Pod } from "./linkerd-reader.ts";
 
@@ -140,7 +141,7 @@ function moments(setting: Setting, spec: Spec, before: Objects): readonly Object
     const live = last(made);
     const { world, written } = worldIn(setting, spec, live);
     const [compiled] = world.policiesIn("iam");
-    const { actions } = planCompanions({ policy: written, compiled, live, serves: () => true, world });
+    const { actions } = atOnce(planCompanions({ policy: written, compiled, live, serves: () => true, world }));
     if (actions.length === 0) return made;
     for (const action of actions) made.push(carriedOut(action, last(made)));
   }

@@ -11,6 +11,7 @@ import { hasAllOf, isChangedByOthers } from "../policy/in-line.ts";
 import { isPlanned, NOTHING_OWNED, type OwnedPlan } from "../policy/owned.ts";
 import { targetsOf } from "../policy/targets.ts";
 import { isGenerated } from "../routes/people.ts";
+import type { Steps } from "../steps.ts";
 import type { World } from "../world.ts";
 import { companionsOf, type WantedCompanion, type WantedCompanions, withoutImpossible } from "./wanted.ts";
 
@@ -25,20 +26,26 @@ export interface CompanionsInput {
   readonly world: World;
 }
 
+/** Some ten milliseconds. */
+const SERVICES_A_STEP = 50;
+
 /**
  * What brings the companions in line that a policy has, or had, a part in; nothing where they are. The other policies
- * with a part in them plan the same, so it does not matter whose turn comes first.
+ * with a part in them plan the same, so it does not matter whose turn comes first. What changes between two steps is
+ * met as what changes between the plan and its writes: by the resourceVersion of each, and by the next plan.
  */
-export function planCompanions(input: CompanionsInput): OwnedPlan {
+export function* planCompanions(input: CompanionsInput): Steps<OwnedPlan> {
   const { policy, compiled, live, world } = input;
   const { namespace = "default", uid = "" } = policy.metadata ?? {};
   if (!isPlanned(policy, compiled, world)) return NOTHING_OWNED;
   const { mode } = modeOf(namespace, world);
   const byService = Map.groupBy(live, ({ metadata }) => serviceOfCompanion(metadata?.name ?? ""));
-  const plans = [...servicesOf(input, uid)].sort().map((service) => {
+  const plans: OwnedPlan[] = [];
+  for (const service of [...servicesOf(input, uid)].sort()) {
     const wanted = mode === undefined ? NOTHING_WANTED : wantedBeside(service, namespace, world);
-    return planService({ ...input, uid, live: byService.get(service) ?? [] }, service, wanted);
-  });
+    plans.push(planService({ ...input, uid, live: byService.get(service) ?? [] }, service, wanted));
+    if (plans.length % SERVICES_A_STEP === 0) yield;
+  }
   return {
     actions: plans.flatMap(({ actions }) => actions),
     findings: sortFindings(plans.flatMap(({ findings }) => findings)),
