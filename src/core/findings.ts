@@ -138,7 +138,7 @@ export const FINDINGS = {
   FL320: entry(
     "deny",
     "Another object configures the Service in the mesh",
-    "Of two VirtualServices for one host, or two DestinationRules with a trafficPolicy, Istio takes the older one and tells nobody; so does Linkerd of two Servers for one port, and of two limits of a Server. Conflicts are refused, not fought: while such an object is there, Fairlead writes none of that kind for the Service, nor what refers to it.",
+    "Of two VirtualServices for one host, or two DestinationRules with a trafficPolicy, Istio takes the older one and tells nobody; so does Linkerd of two Servers for one port, and of two limits of a Server. Conflicts are refused, not fought: while such an object is there, Fairlead writes none of that kind for the Service, nor what refers to it. What keeps clients out and is there already stays.",
   ),
   FL321: entry(
     "deny",

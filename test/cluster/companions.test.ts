@@ -170,7 +170,7 @@ test("an object that a person adds later is a conflict that names it, and ends w
   await policies.expect("rivals/p");
 });
 
-test("on Linkerd, too: all there is for a port comes together, and gives way to a Server of people", async () => {
+test("on Linkerd, too: all there is for a port comes together, gives way to an older Server of people, and to no younger one", async () => {
   const kinds = "servers,authorizationpolicies.policy.linkerd.io,meshtlsauthentications,httplocalratelimitpolicies";
   const found = async (): Promise<readonly string[]> => {
     const { stdout } = await session.kubectl(`get ${kinds} -n ported -o name`);
@@ -192,8 +192,11 @@ test("on Linkerd, too: all there is for a port comes together, and gives way to 
     metadata,
     spec: mine,
   });
+  await told("ported", "Accepted", /FL322 .*Server mine has no effect on port 8080 of Service web/s);
+  expect(await found()).toHaveLength(4);
+  await session.kubectl("delete server -n ported fairlead-web.8080");
   await told("ported", "Conflicted", /^True ObjectInTheWay: Server mine is for port 8080 of Service web already/);
-  expect(await found()).toEqual([]);
+  await waitFor("the limit to go, and nothing that says who may come in", async () => (await found()).length === 2);
   await session.kubectl("delete server -n ported mine");
   await told("ported", "Ready", /^True/);
   expect(await found()).toHaveLength(4);

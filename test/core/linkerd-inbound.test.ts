@@ -118,6 +118,17 @@ describe("objects of people beside those of a policy", () => {
     expect(found.filter((text) => text !== NAMED_ONLY)).toEqual(wanted);
   });
 
+  test("of two Servers for a port Linkerd takes the older one, also where that is the policy's", () => {
+    const labels = { "app.kubernetes.io/managed-by": "fairlead", "fairlead.dev/policy-uid": "u-1" };
+    const own = server(same, 8080, { name: ours, labels, creationTimestamp: "2026-01-02" });
+    const beside = (creationTimestamp: string) =>
+      told(STRICT, [users(), own, server(same, 8080, { creationTimestamp })]);
+    expect(beside("2026-01-01")).toEqual([NAMED_ONLY, "FL320 spec.mtls"]);
+    expect(beside("2026-01-03")).toEqual([NAMED_ONLY, "FL322 spec.mtls"]);
+    const written = server(same, 8080, { name: ours, creationTimestamp: "2026-01-02" });
+    expect(told(STRICT, [users(), written])).toEqual([NAMED_ONLY, "FL320 spec.mtls"]);
+  });
+
   test("of two Services with the same Pods the one with the older Server has it", () => {
     const labels = { "app.kubernetes.io/managed-by": "fairlead", "fairlead.dev/policy-uid": "u-9" };
     const of = (name: string, creationTimestamp: string) =>

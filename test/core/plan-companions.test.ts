@@ -51,6 +51,11 @@ function after(actions: readonly Action[]): readonly KubernetesObject[] {
   );
 }
 
+/** The same objects, created then. */
+function born(creationTimestamp: string, objects: readonly KubernetesObject[]): readonly KubernetesObject[] {
+  return objects.map((object) => ({ ...object, metadata: { ...object.metadata, creationTimestamp } }));
+}
+
 const settled = (made: Case = {}): readonly KubernetesObject[] => after(plan(made).actions);
 const dying = { ...UID, deletionTimestamp: "2026-02-01T00:00:00Z" };
 const younger = policy({ retry: { maxAttempts: 0 } }, { name: "younger", uid: "u-2" });
@@ -152,6 +157,32 @@ describe("planCompanions()", () => {
     expect(steps({ policies: [policy(access, dying)], live, objects: [pods("web")] })).toHaveLength(4);
   });
 
+  test("who may not come in stays out when people add an object that goes before ours", () => {
+    const web = {
+      ...service(),
+      spec: { selector: { app: "a" }, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
+    };
+    const allow = [{ from: { namespaces: ["front"] } }];
+    const policies = [policy({ mtls: { mode: "Strict" }, authorization: { allow } }, UID)];
+    const ours = born("2026-01-02", settled({ policies, objects: [web] }));
+    const older = (kind: string, labels: StringMap, spec: object = {}): KubernetesObject => ({
+      apiVersion: "security.istio.io/v1",
+      kind,
+      metadata: { name: "mine", namespace: "iam", creationTimestamp: "2026-01-01" },
+      spec: { selector: { matchLabels: labels }, ...spec },
+    });
+    const theirs = [
+      older("AuthorizationPolicy", { app: "a", v: "2" }, { action: "ALLOW" }),
+      older("PeerAuthentication", { app: "a" }),
+    ];
+    const made = plan({ policies, objects: [web], live: [...ours, ...theirs] });
+    expect(made.actions).toEqual([]);
+    expect(made.findings).toMatchObject([
+      { code: "FL320", path: "spec.authorization" },
+      { code: "FL320", path: "spec.mtls" },
+    ]);
+  });
+
   test("what waits for the garbage collector is neither written nor deleted", () => {
     const live = settled().map((object) => ({
       ...object,
@@ -216,6 +247,13 @@ describe("what Linkerd reads beside a Service", () => {
   const [server, limit] = [`servers/${NAME}.8080`, `httplocalratelimitpolicies/${NAME}.8080`];
   const all = [mesh, network, access, server, limit];
 
+  /** One of people. */
+  function serverOf(port: number, creationTimestamp: string): KubernetesObject {
+    const metadata = { name: "mine", namespace: "iam", creationTimestamp };
+    const podSelector = { matchLabels: { app: "users" } };
+    return { apiVersion: "policy.linkerd.io/v1beta3", kind: "Server", metadata, spec: { podSelector, port } };
+  }
+
   test("whom a port lets in is written before the port lets in nobody else, and taken away after it", () => {
     expect(steps(base)).toEqual(all.map((name) => `apply ${name}`));
     const gone = { ...base, live: settled(base), policies: [policy(spec, dying)] };
@@ -240,6 +278,28 @@ describe("what Linkerd reads beside a Service", () => {
       expect(made.actions).toEqual([]);
       expect(made.findings).toMatchObject([{ code: "FL318", path: "spec.authorization" }]);
     }
+  });
+
+  test.each([
+    ["younger", "2026-01-03", "FL322"],
+    ["older", "2026-01-01", "FL320"],
+  ])("a Server of people for one port opens no other port: a %s one", (_which, creationTimestamp, code) => {
+    const objects = [{ ...users, spec: { ...users.spec, ports: [{ port: 8080 }, { port: 9090 }] } }];
+    const policies = [policy({ authorization: { allow } }, UID)];
+    const ours = born("2026-01-02", settled({ ...base, policies, objects }));
+    expect(ours.map(({ kind }) => kind)).toContain("Server");
+    const made = plan({ ...base, policies, objects, live: [...ours, serverOf(9090, creationTimestamp)] });
+    expect(made.actions).toEqual([]);
+    expect(made.findings.map((it) => it.code)).toEqual([code]);
+  });
+
+  test("of a list that changes the old one stays where the new one cannot be written", () => {
+    const changed = { from: { namespaces: ["front"] } };
+    const theirs = serverOf(8080, "2026-01-01");
+    const policies = [policy({ ...spec, authorization: { allow: [changed] } }, UID)];
+    expect(steps({ ...base, policies, live: [...born("2026-01-02", settled(base)), theirs] })).toEqual([
+      `delete ${limit}`,
+    ]);
   });
 
   test("a limit that cannot be written keeps nothing else from being written", () => {

@@ -3,6 +3,7 @@ import { candidates } from "../admission/candidates.ts";
 import { modeOf } from "../admission/mode.ts";
 import { planTarget } from "../admission/plan.ts";
 import { type Finding, finding, sortFindings } from "../finding.ts";
+import type { Section } from "../intent/intent.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";
 import { resolvePrecedence } from "../intent/precedence.ts";
 import { groupOf, type KubernetesObject, recordsIn } from "../kubernetes.ts";
@@ -13,7 +14,13 @@ import { targetsOf } from "../policy/targets.ts";
 import { isGenerated } from "../routes/people.ts";
 import type { Steps } from "../steps.ts";
 import type { World } from "../world.ts";
-import { companionsOf, type WantedCompanion, type WantedCompanions, withoutImpossible } from "./wanted.ts";
+import {
+  companionsOf,
+  sectionsLeftOut,
+  type WantedCompanion,
+  type WantedCompanions,
+  withoutImpossible,
+} from "./wanted.ts";
 
 export interface CompanionsInput {
   /** As stored. */
@@ -83,11 +90,11 @@ function planService(
   const own = (owners: readonly CompiledPolicy[]): boolean => owners.some((owner) => owner.uid === uid);
   const namesakes = namesakesOf(wanted, live);
   const unserved = wanted.filter(({ kind }) => !serves(kind));
-  const applies = [...withoutImpossible(wanted, [...namesakes, ...unserved])]
-    .sort((a, b) => a.kind.rank - b.kind.rank)
-    .flatMap((it) => applyAction(it, ours));
+  const written = withoutImpossible(wanted, [...namesakes, ...unserved]);
+  const applies = [...written].sort((a, b) => a.kind.rank - b.kind.rank).flatMap((it) => applyAction(it, ours));
+  const missing = new Set([...unwritten, ...sectionsLeftOut(wanted, written)]);
   const unwanted = ours.filter(
-    (object) => !isKept(kindOf(object), unwritten) && !wanted.some((it) => isSame(object, it.object)),
+    (object) => !isKept(kindOf(object), missing) && !wanted.some((it) => isSame(object, it.object)),
   );
   // Where the Service changes its mesh, what carries its settings there has to be in force first. Nearly none does.
   const key = { ...SERVICE_KIND, namespace: policy.metadata?.namespace ?? "default", name: service };
@@ -112,9 +119,12 @@ export function namesakesOf(
   return wanted.filter((it) => live.some((object) => isSame(object, it.object) && !isGenerated(object)));
 }
 
-/** A Service that nothing can be written for, say because a port got a name, must not stand open for it. */
-export function isKept(kind: CompanionKind | undefined, unwritten: WantedCompanions["unwritten"]): boolean {
-  return kind?.guards?.some((section) => unwritten.has(section)) ?? false;
+/**
+ * A Service for which a section cannot be written, say because a port got a name or another object is in the way, must not
+ * stand open for it. `missing`: sections that are asked for and not all there.
+ */
+export function isKept(kind: CompanionKind | undefined, missing: ReadonlySet<Section>): boolean {
+  return kind?.guards?.some((section) => missing.has(section)) ?? false;
 }
 
 function isSame(a: KubernetesObject, b: KubernetesObject): boolean {

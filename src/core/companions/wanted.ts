@@ -30,7 +30,10 @@ export interface WantedCompanions {
   readonly findings: readonly OwnedFinding[];
   /** The meshes of the policies that decide something there. */
   readonly meshes: readonly MeshCompiler[];
-  /** Sections that are asked for and cannot be written, because of what the Service is or what its mesh can do. */
+  /**
+   * Sections that are asked for and cannot be written, or not all of them: because of what the Service is, what its mesh
+   * can do, or another object.
+   */
   readonly unwritten: ReadonlySet<Section>;
 }
 
@@ -66,7 +69,6 @@ export function companionsOf(
     }
     const refused: WantedCompanion[] = [];
     const made = mesh.companions({ service, intent }).map((companion): WantedCompanion => {
-      for (const section of companion.sections) unwritten.delete(section);
       const owners = ownersOf(companion.sections, winners);
       const rivals = mesh.rivals(companion, service);
       findings.push(...rivals.map((finding) => ({ finding, owners })));
@@ -74,7 +76,10 @@ export function companionsOf(
       if (rivals.some(({ severity }) => severity === "deny")) refused.push(it);
       return it;
     });
-    wanted.push(...withoutImpossible(made, refused));
+    const written = withoutImpossible(made, refused);
+    for (const section of made.flatMap(({ sections }) => sections)) unwritten.delete(section);
+    for (const section of sectionsLeftOut(made, written)) unwritten.add(section);
+    wanted.push(...written);
   }
   return { wanted, findings, meshes, unwritten };
 }
@@ -83,6 +88,11 @@ export function companionsOf(
 export function withoutImpossible<T extends Companion>(all: readonly T[], impossible: readonly T[]): readonly T[] {
   const isTorn = impossible.some(({ tie }) => tie === "mutual");
   return all.filter((it) => !impossible.includes(it) && !(isTorn && it.tie !== undefined));
+}
+
+/** Sections of which not all is among those that can be written. */
+export function sectionsLeftOut<T extends Companion>(all: readonly T[], written: readonly T[]): readonly Section[] {
+  return all.filter((it) => !written.includes(it)).flatMap(({ sections }) => sections);
 }
 
 /** What a policy is to hear of the companions that it has a part in; of selected Services at most `targetsMax`. */

@@ -1,5 +1,5 @@
 import { isKept, namesakesOf, nameTaken } from "../companions/plan-companions.ts";
-import { companionsOf, withoutImpossible } from "../companions/wanted.ts";
+import { companionsOf, sectionsLeftOut, withoutImpossible } from "../companions/wanted.ts";
 import type { Finding } from "../finding.ts";
 import { resolvePrecedence } from "../intent/precedence.ts";
 import type { KubernetesObject } from "../kubernetes.ts";
@@ -37,15 +37,20 @@ export function besideService(target: TargetContext, effective: Json, { ofPeople
   const others = ofPeople.filter(({ metadata }) => (metadata?.namespace ?? "default") === key.namespace);
   const namesakes = namesakesOf(wanted, others);
   const written = withoutImpossible(wanted, namesakes);
-  const missing = wanted.filter((it) => !written.includes(it)).flatMap(({ sections }) => sections);
+  const leftOut = sectionsLeftOut(wanted, written);
+  const missing = new Set([...unwritten, ...leftOut]);
+  const carriers = written.map((it) => carrierOf(it.object));
   const stood = before.get(targetText(key));
-  const kept = (stood?.carriers ?? []).filter((carrier) => isKept(kindOf(carrier), unwritten));
-  const guarded = kept.flatMap((carrier) => kindOf(carrier)?.guards ?? []).filter((section) => unwritten.has(section));
+  const names = new Set(carriers.map((carrier) => targetText(carrier.key)));
+  const kept = (stood?.carriers ?? []).filter(
+    (carrier) => isKept(kindOf(carrier), missing) && !names.has(targetText(carrier.key)),
+  );
+  const guarded = kept.flatMap((carrier) => kindOf(carrier)?.guards ?? []).filter((section) => missing.has(section));
   return {
-    carriers: [...kept, ...written.map((it) => carrierOf(it.object))],
+    carriers: [...kept, ...carriers],
     findings: [...findings.map((item) => item.finding), ...namesakes.map(nameTaken)],
     inForce: {
-      ...membersOf(effective, (name) => !has(missing, name)),
+      ...membersOf(effective, (name) => !has(leftOut, name)),
       ...membersOf(stood?.inForce, (name) => has(guarded, name)),
     },
   };

@@ -20,7 +20,9 @@ export function linkerdRivals(companion: Companion, service: TargetContext): rea
     case SERVER: {
       const servers = workloadsIn(namespace, SERVER, service.world);
       const policies = workloadsIn(namespace, LINKERD_AUTHORIZATION_POLICY, service.world);
-      const meeting = { companion, service, ours: servers.named(name), path: `spec.${companion.sections[0]}` };
+      const named = servers.named(name);
+      const ours = named !== undefined && isGenerated(named) ? named : undefined;
+      const meeting = { companion, service, ours, path: `spec.${companion.sections[0]}` };
       return [
         ...servers.near(labelsOfPods(service)).flatMap((other) => serverRivalry(other, meeting)),
         ...[...policies.aimedAt("Namespace", namespace), ...policies.aimedAt(SERVER.kind, name)].flatMap((other) =>
@@ -59,7 +61,8 @@ function serverRivalry(other: KubernetesObject, { companion, service, ours, path
   const { name = "" } = other.metadata ?? {};
   if (!isRecord(other.spec) || other.spec["podSelector"] === undefined) return [];
   const ofFairlead = isGenerated(other) ? serviceOfCompanion(name) : undefined;
-  if (ofFairlead === service.key.name || (ofFairlead !== undefined && !isOlder(other, ours))) return [];
+  const isFirst = isOlder(other, ours);
+  if (ofFairlead === service.key.name || (ofFairlead !== undefined && !isFirst)) return [];
   const { port } = companion.object.spec as { readonly port: number | string };
   const pods = selectorRelation(other.spec["podSelector"], labelsOfPods(service));
   const isNamedOtherwise = typeof other.spec["port"] !== typeof port;
@@ -74,6 +77,7 @@ function serverRivalry(other: KubernetesObject, { companion, service, ours, path
       }),
     ];
   }
+  if (!isFirst) return [withoutEffect(found, host, path)];
   return [
     finding("FL320", path, {
       message: `${found} is for ${host} already; of two such Servers Linkerd takes the older one`,
@@ -83,6 +87,14 @@ function serverRivalry(other: KubernetesObject, { companion, service, ours, path
           : "aim policies with rateLimit, mtls and authorization at one of both Services",
     }),
   ];
+}
+
+/** Ours stays: were it taken away for a younger one, whoever may write Servers could open the ports that it keeps. */
+function withoutEffect(found: string, host: string, path: string): Finding {
+  return finding("FL322", path, {
+    message: `${found} has no effect on ${host}: Linkerd takes the older Server, which is that of the policy`,
+    fix: "set in the policy what is needed of it and delete it",
+  });
 }
 
 /** An AuthorizationPolicy of people for the whole namespace, or for our Server, adds clients to those of the policy. */
