@@ -60,6 +60,7 @@ export const REST_ENTRY = "fairlead-rest";
 
 /** A kind of objects that a mesh wants beside a Service, with the only API group in which it is looked for. */
 export interface CompanionKind {
+  readonly mesh: MeshName;
   readonly group: string;
   readonly kind: string;
   /** Plural, lower case. */
@@ -73,6 +74,7 @@ export interface CompanionKind {
 }
 
 export const DESTINATION_RULE: CompanionKind = {
+  mesh: "Istio",
   group: ISTIO_NETWORKING_GROUP,
   kind: "DestinationRule",
   resource: "destinationrules",
@@ -81,6 +83,7 @@ export const DESTINATION_RULE: CompanionKind = {
 };
 /** It may name a subset of a DestinationRule, and without it answers 503. */
 export const VIRTUAL_SERVICE: CompanionKind = {
+  mesh: "Istio",
   group: ISTIO_NETWORKING_GROUP,
   kind: "VirtualService",
   resource: "virtualservices",
@@ -89,6 +92,7 @@ export const VIRTUAL_SERVICE: CompanionKind = {
 };
 /** Before what tells clients apart by the identity that they have by mutual TLS only. */
 export const PEER_AUTHENTICATION: CompanionKind = {
+  mesh: "Istio",
   group: ISTIO_SECURITY_GROUP,
   kind: "PeerAuthentication",
   resource: "peerauthentications",
@@ -97,6 +101,7 @@ export const PEER_AUTHENTICATION: CompanionKind = {
   guards: ["mtls"],
 };
 export const ISTIO_AUTHORIZATION_POLICY: CompanionKind = {
+  mesh: "Istio",
   group: ISTIO_SECURITY_GROUP,
   kind: "AuthorizationPolicy",
   resource: "authorizationpolicies",
@@ -105,6 +110,7 @@ export const ISTIO_AUTHORIZATION_POLICY: CompanionKind = {
   guards: ["authorization"],
 };
 export const ENVOY_FILTER: CompanionKind = {
+  mesh: "Istio",
   group: ISTIO_NETWORKING_GROUP,
   kind: "EnvoyFilter",
   resource: "envoyfilters",
@@ -123,7 +129,7 @@ export const HTTP_LOCAL_RATE_LIMIT_POLICY = linkerdKind("HTTPLocalRateLimitPolic
 /** Any but a limit is part of what keeps clients out. */
 function linkerdKind(kind: string, resource: string, rank: number): CompanionKind {
   const guards = kind === "HTTPLocalRateLimitPolicy" ? {} : { guards: ["mtls", "authorization"] as const };
-  return { group: LINKERD_POLICY_GROUP, kind, resource, rank, speaksOf: "Pods", ...guards };
+  return { mesh: "Linkerd", group: LINKERD_POLICY_GROUP, kind, resource, rank, speaksOf: "Pods", ...guards };
 }
 
 export const COMPANION_KINDS: readonly CompanionKind[] = [

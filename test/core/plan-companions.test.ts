@@ -198,6 +198,36 @@ describe("planCompanions()", () => {
     expect(steps({ live: settled(), labels, objects: [optedOut] })).toEqual([`delete ${VIRTUAL}`, `delete ${RULE}`]);
   });
 
+  test("of a namespace that changes to Linkerd nobody stands open: Istio's objects wait for what takes their place", () => {
+    const web = { ...service(), spec: { selector: { app: "a" }, ports: [{ port: 8080 }] } };
+    const [mtls, labels, objects] = [{ mtls: { mode: "Strict" } }, {}, [web]];
+    const all = [policy({ ...BOTH, ...mtls }, UID)];
+    const live = settled({ policies: all, objects });
+    expect(live).toHaveLength(3);
+    const server = `apply servers/${NAME}.8080`;
+    expect(steps({ policies: all, live, labels, objects })).toEqual([server]);
+    const gone = { ...web, metadata: { ...web.metadata, deletionTimestamp: "2026-02-01T00:00:00Z" } };
+    expect(steps({ policies: all, live, labels, objects: [gone] })).toHaveLength(3);
+    const policies = [policy(mtls, UID)];
+    const guard = settled({ policies, objects });
+    const alone = { policies, live: guard, labels, objects };
+    expect(steps(alone)).toEqual([server, `delete peerauthentications/${NAME}`]);
+    expect(plan({ ...alone, served: false })).toMatchObject({ actions: [], findings: [{ code: "FL319" }] });
+    const metadata = { name: "mine", namespace: "iam" };
+    const theirs = {
+      apiVersion: "policy.linkerd.io/v1beta3",
+      kind: "Server",
+      metadata,
+      spec: { podSelector: {}, port: 8080 },
+    };
+    expect(steps({ ...alone, live: [...guard, theirs] })).toEqual([]);
+    const back = settled(alone);
+    expect(steps({ policies, live: back, objects })).toEqual([
+      `apply peerauthentications/${NAME}`,
+      `delete servers/${NAME}.8080`,
+    ]);
+  });
+
   test("a namespace that changes to Istio loses its generated routes after it has Istio's objects", () => {
     const routes = [{ name: "reads", matches: [{ method: "GET" }], timeout: { request: "1s" } }];
     const divided = policy({ ...BOTH, routes }, UID);

@@ -99,10 +99,11 @@ function planService(
   // Where the Service changes its mesh, what carries its settings there has to be in force first. Nearly none does.
   const key = { ...SERVICE_KIND, namespace: policy.metadata?.namespace ?? "default", name: service };
   const target = world.target(key);
-  const isMoving = unwanted.length > 0 && wanted.length === 0 && meshes.length > 0 && compiled !== undefined;
-  const waits = isMoving && target !== undefined && planTarget(target, key, world) !== undefined;
+  const ofAnother = compiled === undefined ? [] : unwanted.filter((object) => isOfAnother(object, meshes));
+  const waits = ofAnother.length > 0 && target !== undefined && planTarget(target, key, world) !== undefined;
+  const left = unwanted.filter((object) => !waits || !ofAnother.includes(object));
   return {
-    actions: [...applies, ...(waits ? [] : unwanted.sort(byRankDown).flatMap(deleteAction))],
+    actions: [...applies, ...left.sort(byRankDown).flatMap(deleteAction)],
     findings: [
       ...findings.filter(({ owners }) => own(owners)).map((it) => it.finding),
       ...namesakes.filter(({ owners }) => own(owners)).map(nameTaken),
@@ -125,6 +126,11 @@ export function namesakesOf(
  */
 export function isKept(kind: CompanionKind | undefined, missing: ReadonlySet<Section>): boolean {
   return kind?.guards?.some((section) => missing.has(section)) ?? false;
+}
+
+/** Whether it is of a mesh that the Service has left for these; false where it has none now. */
+function isOfAnother(object: KubernetesObject, meshes: WantedCompanions["meshes"]): boolean {
+  return meshes.length > 0 && !meshes.some(({ name }) => name === kindOf(object)?.mesh);
 }
 
 function isSame(a: KubernetesObject, b: KubernetesObject): boolean {
