@@ -62,7 +62,7 @@ export const FINDINGS = {
   FL303: entry(
     "warn",
     "The mesh applies no policy to this Service",
-    "Headless and ExternalName Services, and Services none of whose ports the mesh takes for HTTP, get no HTTP policy. Nothing is injected or written.",
+    "Headless and ExternalName Services, and Services none of whose ports the mesh takes for HTTP, get no HTTP policy. Of all sections only mtls and authorization are written, where the Service leads to TCP ports of Pods.",
   ),
   FL304: entry(
     "warn",

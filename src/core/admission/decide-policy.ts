@@ -6,6 +6,7 @@ import { POLICY_TARGETS_CHECKED_MAX } from "../limits.ts";
 import { meshChosenBy, meshOf, meshOfPolicy, noMeshShown } from "../mesh/all.ts";
 import { guessedVersion, meshVersionIn } from "../mesh/discovery.ts";
 import type { MeshCompiler } from "../mesh/mesh.ts";
+import { obstaclesTo, sectionsIn } from "../mesh/pods.ts";
 import { CORE_GROUP, MODE_LABEL, targetKindOf } from "../names.ts";
 import { type AimedTarget, targetsOf } from "../policy/targets.ts";
 import { generatedRoutes } from "../routes/generate.ts";
@@ -133,6 +134,7 @@ function targetFindings({ target, policy, mesh }: TargetInput, world: World): re
   const namespace = world.namespace(policy.namespace);
   const context = { key, kind, object, namespace, version: meshVersionIn(namespace, world), world };
   const owned = ownedByController(object);
-  const found = [...mesh.eligibility(context).findings, ...mesh.shadows(context), ...(owned ? [owned] : [])];
+  const obstacles = obstaclesTo(sectionsIn(policy.intent), object, mesh.eligibility(context));
+  const found = [...obstacles, ...mesh.shadows(context), ...(owned ? [owned] : [])];
   return found.map((item) => ({ ...item, path, message: `${key.kind} ${key.name}: ${item.message}` }));
 }

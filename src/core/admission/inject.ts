@@ -8,6 +8,7 @@ import { annotationsOf, type KubernetesObject, labelsOf, recordsIn, type StringM
 import { revisionFor } from "../policy/revision-for.ts";
 import { groupOfKey, isFamilyKey, meshChosenBy, meshOfPolicy, noMeshShown } from "../mesh/all.ts";
 import type { MeshCompiler, TargetContext } from "../mesh/mesh.ts";
+import { obstaclesTo } from "../mesh/pods.ts";
 import type { MeshVersion } from "../mesh/version.ts";
 import { INJECT_LABEL, RECORD_ANNOTATION, REVISION_LABEL } from "../names.ts";
 import { candidates } from "./candidates.ts";
@@ -163,16 +164,17 @@ export function wantedGroups(target: TargetContext, namespaceMesh: MeshCompiler)
   const compiled: WantedGroup[] = [];
   const findings = [...withoutMesh(target, sections)];
   for (const mesh of new Set(sections.map(([, policy]) => meshOfPolicy(policy.spec, namespaceMesh)))) {
-    const { eligible, findings: obstacles } = mesh.eligibility(target);
-    findings.push(...obstacles.map(tolerated));
-    for (const [section, policy] of sections) {
-      if (meshOfPolicy(policy.spec, namespaceMesh) !== mesh) continue;
+    const eligibility = mesh.eligibility(target);
+    const own = sections.filter(([, policy]) => meshOfPolicy(policy.spec, namespaceMesh) === mesh);
+    const names = own.map(([section]) => section);
+    findings.push(...obstaclesTo(names, object, eligibility).map(tolerated));
+    for (const [section, policy] of own) {
       const isMoved = section === "retry" && leavesService(policy.intent.retry, winners.routes?.intent.routes);
       const { kind, version } = target;
       const ofSection = compileSection({ policy, section, mesh, kind, version, isMoved });
       findings.push(...ofSection.findings);
       compiled.push(...ofSection.groups);
-      if (eligible) groups.push(...ofSection.groups);
+      if (eligibility.eligible) groups.push(...ofSection.groups);
     }
   }
   if (labelsOf(object)[INJECT_LABEL] === "disabled") return { groups: [], compiled, findings: [] };

@@ -10,6 +10,7 @@ import type { KubernetesObject, OwnerReference } from "../kubernetes.ts";
 import { meshOf, meshOfPolicy } from "../mesh/all.ts";
 import type { Companion } from "../mesh/companion.ts";
 import type { MeshCompiler } from "../mesh/mesh.ts";
+import { actedOn } from "../mesh/pods.ts";
 import { sectionOf } from "../mesh/refused.ts";
 import { GENERATED_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, POLICY_UID_LABEL, SERVICE_KIND } from "../names.ts";
 import { type AimedTarget, precedenceWith, targetsOf } from "../policy/targets.ts";
@@ -59,9 +60,14 @@ export function companionsOf(
   const findings: OwnedFinding[] = [];
   const unwritten = new Set<Section>();
   for (const mesh of meshes) {
-    const own = decided.filter(([, policy]) => meshOfPolicy(policy.spec, ofNamespace) === mesh);
-    for (const [section] of own) unwritten.add(section);
-    if (!mesh.eligibility(service).eligible) continue;
+    const asked = decided.filter(([, policy]) => meshOfPolicy(policy.spec, ofNamespace) === mesh);
+    for (const [section] of asked) unwritten.add(section);
+    const { eligible } = mesh.eligibility(service);
+    const acted = actedOn(
+      asked.map(([section]) => section),
+      { object, eligible },
+    );
+    const own = asked.filter(([section]) => acted.includes(section));
     const intent = intentOf(own);
     findings.push(...notTogether({ service, mesh, decided: own }));
     for (const finding of [...mesh.unfit({ service, intent }), ...mesh.fallsShort({ service, intent })]) {

@@ -1,6 +1,7 @@
 import type { Intent } from "../../intent/intent.ts";
 import { SERVICE_KIND } from "../../names.ts";
 import type { InForce, MeshCompiler, TargetContext } from "../mesh.ts";
+import { accessOnly } from "../pods.ts";
 import { istioCompanions } from "./companions.ts";
 import { compileForIstio } from "./compile.ts";
 import { ejectsNothing } from "./ejection.ts";
@@ -31,8 +32,8 @@ export const istio: MeshCompiler = {
 
 /** Nothing stands on the target: in force is what policies ask for, where Istio can do it and nobody else's objects are. */
 function inForce(target: TargetContext, wanted: Intent): InForce {
-  const isPossible = target.kind === SERVICE_KIND && istioEligibility(target).eligible;
-  const companions = isPossible ? istioCompanions({ service: target, intent: wanted }) : [];
+  const intent = istioEligibility(target).eligible ? wanted : accessOnly(wanted, target.object);
+  const companions = target.kind === SERVICE_KIND ? istioCompanions({ service: target, intent }) : [];
   const refused = new Set(
     companions
       .filter((companion) => istioRivals(companion, target).some(({ severity }) => severity === "deny"))

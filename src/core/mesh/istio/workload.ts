@@ -1,5 +1,5 @@
 import { type Finding, finding } from "../../finding.ts";
-import type { Section } from "../../intent/intent.ts";
+import type { Intent, Section } from "../../intent/intent.ts";
 import { recordsIn, type Service, type ServicePort, type StringMap } from "../../kubernetes.ts";
 import { quote } from "../../text.ts";
 import type { HostIntent } from "../companion.ts";
@@ -36,8 +36,10 @@ function unfitForPods({ service, intent }: HostIntent): readonly Finding[] {
   if (sections.length === 0) return [];
   const { name } = service.key;
   if (podLabels(service.object) === undefined) return sections.map((section) => withoutSelector(section, name));
-  const named = tcpPorts(service).find((port) => typeof targetOf(port) !== "number");
-  return named === undefined ? [] : sections.map((section) => portByName(section, name, named));
+  const ports = tcpPorts(service);
+  const named = ports.find((port) => typeof targetOf(port) !== "number");
+  if (named !== undefined) return sections.map((section) => portByName(section, name, named));
+  return ports.some(speaksHttp) || !tellsRequestsApart(intent) ? [] : [withoutRequests(name)];
 }
 
 function tcpPorts({ object }: TargetContext): readonly ServicePort[] {
@@ -51,6 +53,17 @@ function targetOf({ port, targetPort }: ServicePort): number | string {
 
 function numbersOf(ports: readonly ServicePort[]): readonly number[] {
   return [...new Set(ports.map(targetOf).map(Number))].sort((a, b) => a - b);
+}
+
+function tellsRequestsApart({ authorization: { allow = [], deny = [] } = {} }: Intent): boolean {
+  return [...allow, ...deny].some(({ to }) => to !== undefined);
+}
+
+function withoutRequests(name: string): Finding {
+  return finding("FL310", "spec.authorization", {
+    message: `No port of Service ${name} speaks HTTP for Istio, so requests cannot be told apart there`,
+    fix: "remove to from the entries, or set appProtocol: http, http2 or grpc where it is HTTP",
+  });
 }
 
 /** Without its number the section could only be written for every port of the Pods, and would shut those of others. */

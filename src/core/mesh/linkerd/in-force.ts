@@ -3,6 +3,7 @@ import { leavesService } from "../../intent/routes.ts";
 import { annotationsOf, type KubernetesObject, recordsIn, type Route } from "../../kubernetes.ts";
 import { GATEWAY_GROUP, LINKERD_POLICY_GROUP, SERVICE_KIND } from "../../names.ts";
 import type { InForce, TargetContext } from "../mesh.ts";
+import { accessOnly } from "../pods.ts";
 import { carriedBeside } from "./companions.ts";
 import { linkerdEligibility, serviceParents, shadowingProfiles } from "./eligibility.ts";
 import type { StatusRange } from "./lists.ts";
@@ -14,8 +15,10 @@ const NOTHING: InForce = Object.freeze({ settings: Object.freeze({}), inherited:
 
 /** Linkerd keeps retries, timeouts and breaker on the target; the other sections are objects of their own. */
 export function inForce(target: TargetContext, wanted: Intent): InForce {
-  if (!linkerdEligibility(target).eligible || shadowingProfiles(target).length > 0) return NOTHING;
-  return target.kind === SERVICE_KIND ? onService(target, wanted) : onRoute(target);
+  const isActedOn = linkerdEligibility(target).eligible && shadowingProfiles(target).length === 0;
+  if (target.kind !== SERVICE_KIND) return isActedOn ? onRoute(target) : NOTHING;
+  if (isActedOn) return onService(target, wanted);
+  return { settings: carriedBeside({ service: target, intent: accessOnly(wanted, target.object) }), inherited: {} };
 }
 
 function onService(service: TargetContext, wanted: Intent): InForce {
