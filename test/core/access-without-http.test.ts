@@ -5,6 +5,7 @@ import { policyStatus } from "../../src/core/policy/status.ts";
 import { effectOn } from "../../src/core/rules/in-effect.ts";
 import { meshVersionIn } from "../../src/core/mesh/discovery.ts";
 import { SERVICE_KIND } from "../../src/core/names.ts";
+import { atOnce } from "./at-once.ts";
 import { keyOf, namespace, policy, validate, worldOf } from "./worlds.ts";
 
 /** Who may come in is asked at the Pods, so it does not matter that clients speak no HTTP there. */
@@ -30,14 +31,16 @@ function seen(labels: StringMap, serviceSpec: object, spec: Record<string, unkno
   const { allowed, findings } = validate(worldOf(objects), stored);
   const world = worldOf([...objects, stored]);
   const [compiled] = world.policiesIn("iam");
-  const { actions, findings: told } = planOwned({
-    policy: stored,
-    compiled,
-    live: [],
-    routes: [],
-    serves: () => true,
-    world,
-  });
+  const { actions, findings: told } = atOnce(
+    planOwned({
+      policy: stored,
+      compiled,
+      live: [],
+      routes: [],
+      serves: () => true,
+      world,
+    }),
+  );
   const owned = { findings: told };
   const status = policyStatus({ policy: stored, world, failures: new Map(), owned, nowText: "2026-11-26T12:00:00Z" });
   const key = keyOf(object);
