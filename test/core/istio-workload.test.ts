@@ -70,7 +70,7 @@ describe("objects of people for the same Pods", () => {
     ["one for the namespace", allow(), ["FL327 spec.authorization"]],
     ["one for the mesh", allow(undefined, {}, ROOT), ["FL327 spec.authorization"]],
     ["one for some of the Pods, beside which ours would open ports", allow(NEXT), ["FL320 spec.authorization"]],
-    ["one that may be for some of them", allow({ tier: "front" }), ["FL327 spec.authorization"]],
+    ["one that may be for some of them", allow({ tier: "front" }), ["FL320 spec.authorization"]],
     ["one for others", allow({ app: "cart" }), []],
     ["one that is tried out", allow(NEXT, {}, { annotations: { "istio.io/dry-run": "true" } }), []],
     [
@@ -105,6 +105,7 @@ function wantedBeside(name: string, objects: readonly KubernetesObject[]) {
     objects: made.wanted.map((it) => it.object),
     names: made.wanted.map((it) => `${it.kind.kind} ${it.object.metadata?.name}`),
     codes: made.findings.map(({ finding: { code } }) => code),
+    messages: made.findings.map(({ finding: { code, message } }) => `${code} ${message}`),
     unwritten: [...made.unwritten],
   };
 }
@@ -147,7 +148,23 @@ test("what was there first stays when people add an object later", () => {
   }));
   const found = wantedBeside("user-service", [...objects, ...live, allow(NEXT), strict(OWN)]);
   expect(found.names).toHaveLength(3);
-  expect(found.codes).toEqual(["FL327"]);
+  expect(found.messages).toEqual([
+    "FL327 AuthorizationPolicy iam/mine lets in those that it lists, beside those of the policy, which lets everything in on other ports than 8080",
+  ]);
+});
+
+test.each([
+  ["some of the Pods", NEXT],
+  ["perhaps some of them", { tier: "front" }],
+])("where another ALLOW has closed all ports, ours opens none, and one for %s may stay", (_which, labels) => {
+  const { findings } = validate(
+    worldOf([ISTIO, service(), allow(undefined, {}, { name: "nobody" }), allow(labels)]),
+    policy(EVERYTHING),
+  );
+  expect(findings.map(({ code, message }) => `${code} ${message}`)).toEqual([
+    "FL327 AuthorizationPolicy iam/nobody lets in those that it lists, beside those of the policy",
+    expect.stringMatching(/^FL327 AuthorizationPolicy iam\/mine (?:lets|may let) in those that it lists, beside those of the policy$/),
+  ]);
 });
 
 test("an ALLOW of people closes other ports already, and one that they try out does not", () => {

@@ -10,6 +10,7 @@ import {
 } from "../../names.ts";
 import { isGenerated } from "../../routes/people.ts";
 import { selectorRelation, type SelectorRelation } from "../../selectors.ts";
+import { list } from "../../text.ts";
 import { isOlder } from "../age.ts";
 import type { Companion } from "../companion.ts";
 import type { TargetContext } from "../mesh.ts";
@@ -117,20 +118,22 @@ function allowRivalry(other: KubernetesObject, { companion, service, workload, o
   if (!isAllow(other)) return [];
   const relation = relationOf(other, workload);
   if (relation === "apart") return [];
-  const opens = isGenerated(other) ? relation !== "may overlap" : relation === "within";
+  const lets = relation === "may overlap" ? "may let" : "lets";
+  const opens = isGenerated(other) ? relation !== "may overlap" : !areClosedByPeople(service, workload);
   if (opens && isOlder(other, ours)) {
     return [
       finding("FL320", pathOf(companion), {
-        message: `${textOf(other)} lets in clients of Pods of Service ${service.key.name}; Istio adds up what both let in, also on ports that only one is for`,
-        fix: insteadOf(other),
+        message: `${textOf(other)} ${lets} in clients of Pods of Service ${service.key.name}; Istio adds up what both let in, also on ports that only one is for`,
+        fix: relation === "may overlap" ? `${APART}; else ${insteadOf(other)}` : insteadOf(other),
       }),
     ];
   }
   // A younger one that Fairlead made goes for the same reason.
   if (opens && isGenerated(other)) return [];
+  const ports = opens ? `, which lets everything in on other ports than ${list(workload.ports.map(String))}` : "";
   return [
     finding("FL327", pathOf(companion), {
-      message: `${textOf(other)} ${relation === "covers" ? "lets" : "may let"} in those that it lists, beside those of the policy`,
+      message: `${textOf(other)} ${lets} in those that it lists, beside those of the policy${ports}`,
       fix: "move them to spec.authorization.allow, or leave it where that is meant",
     }),
   ];
@@ -145,6 +148,8 @@ function limitRivalry(other: KubernetesObject, { companion, service, workload }:
     }),
   ];
 }
+
+const APART = "where it is for other Pods, add a label of the Service's selector with another value to its own";
 
 function pathOf({ sections }: Companion): string {
   return `spec.${sections[0]}`;
