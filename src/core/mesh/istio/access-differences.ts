@@ -1,5 +1,5 @@
 import { type Finding, finding } from "../../finding.ts";
-import type { AuthorizationIntent, Intent, RateLimitIntent } from "../../intent/intent.ts";
+import type { AuthorizationIntent, Intent, RateLimitIntent, RequestIntent } from "../../intent/intent.ts";
 import { list } from "../../text.ts";
 
 /** What Istio cannot do, and does differently, at the Pods that are asked. */
@@ -7,6 +7,7 @@ export function accessDifferences({ rateLimit, mtls, authorization }: Intent): r
   return [
     ...(rateLimit === undefined ? [] : countsTogether(rateLimit)),
     ...(authorization === undefined || mtls?.mode === "Strict" ? [] : withoutIdentity(authorization)),
+    ...(authorization === undefined ? [] : asSent(authorization)),
   ];
 }
 
@@ -34,6 +35,22 @@ function withoutIdentity({ deny = [] }: AuthorizationIntent): readonly Finding[]
     finding("FL311", "spec.authorization.deny", {
       message: `Clients that send plain text have no identity, so ${list([...fields])} do not keep them out`,
       fix: "add mtls: {mode: Strict}, or deny by cidrs",
+    }),
+  ];
+}
+
+/**
+ * `pathNormalization` of the mesh is BASE where nothing else is said, which leaves `//` and `%2F` as they are, and
+ * servers do not. An `allow` that such a path misses keeps it out; the prefix `/` is the beginning of every path.
+ */
+function asSent({ deny = [] }: AuthorizationIntent): readonly Finding[] {
+  const isNarrow = ({ type, value }: RequestIntent["paths"][number]): boolean => type === "Exact" || value !== "/";
+  const index = deny.findIndex(({ to }) => to?.paths.some(isNarrow));
+  if (index === -1) return [];
+  return [
+    finding("FL311", `spec.authorization.deny[${index}].to.paths`, {
+      message: "Istio compares paths as they are sent unless the mesh merges slashes: //admin is not /admin to it",
+      fix: "list in allow what may be sent, or set pathNormalization of the mesh to DECODE_AND_MERGE_SLASHES",
     }),
   ];
 }
