@@ -4,15 +4,17 @@ import type { CompiledPolicy } from "../intent/policy.ts";
 import { resolvePrecedence } from "../intent/precedence.ts";
 import { revisionOf } from "../intent/revision.ts";
 import { leavesService } from "../intent/routes.ts";
-import { annotationsOf, type KubernetesObject, labelsOf, recordsIn, type StringMap } from "../kubernetes.ts";
+import { annotationsOf, type KubernetesObject, labelsOf, type StringMap } from "../kubernetes.ts";
 import { revisionFor } from "../policy/revision-for.ts";
-import { groupOfKey, isFamilyKey, meshChosenBy, meshOfPolicy, noMeshShown } from "../mesh/all.ts";
+import { groupOfKey, isFamilyKey, meshOfPolicy, noMeshShown } from "../mesh/all.ts";
+import { meshChosenBy } from "../mesh/choice.ts";
 import type { MeshCompiler, TargetContext } from "../mesh/mesh.ts";
 import { obstaclesTo } from "../mesh/pods.ts";
 import type { MeshVersion } from "../mesh/version.ts";
 import { INJECT_LABEL, RECORD_ANNOTATION, REVISION_LABEL } from "../names.ts";
 import { candidates } from "./candidates.ts";
 import { compileSection, type WantedGroup } from "./compiled.ts";
+import { ownedByController } from "./left-alone.ts";
 import { mergeGroup } from "./merge.ts";
 import { peoplesKeys, takenAway } from "./ownership.ts";
 import { type Changes, exceedsAnnotationLimit, metadataPatch } from "./patch.ts";
@@ -193,22 +195,6 @@ function withoutMesh(
 /** What keeps a mesh from acting refuses a policy and never the write of a target, which may have been there before. */
 function tolerated(obstacle: Finding): Finding {
   return obstacle.severity === "deny" ? { ...obstacle, severity: "warn" } : obstacle;
-}
-
-/** Whether nothing is written for a Service, neither on it nor beside it: it opted out, is another tool's, or goes. */
-export function isLeftAlone(object: KubernetesObject): boolean {
-  if (labelsOf(object)[INJECT_LABEL] === "disabled" || object.metadata?.deletionTimestamp) return true;
-  return ownedByController(object) !== undefined;
-}
-
-export function ownedByController(object: KubernetesObject): Finding | undefined {
-  if (labelsOf(object)[INJECT_LABEL] === "enabled") return undefined;
-  const owner = recordsIn(object.metadata?.ownerReferences).find((reference) => reference.controller === true);
-  if (owner === undefined) return undefined;
-  return finding("FL601", "metadata.ownerReferences", {
-    message: `TargetOwned: owned by ${owner.kind} ${owner.name}, which would undo the change; nothing is injected`,
-    fix: `label it ${INJECT_LABEL}: enabled to inject all the same`,
-  });
 }
 
 interface SettleInput {

@@ -1,6 +1,7 @@
 import { type Finding, finding } from "../finding.ts";
 import type { MeshName } from "../names.ts";
 import type { NamespaceInfo, WorldDefaults } from "../world.ts";
+import { type MeshChoice, meshChosenBy, meshNameOf, meshShownBy } from "./choice.ts";
 import { istio } from "./istio/istio.ts";
 import { linkerd } from "./linkerd/linkerd.ts";
 import type { MeshCompiler } from "./mesh.ts";
@@ -11,9 +12,9 @@ export const MESHES = { Linkerd: linkerd, Istio: istio } as const satisfies Reco
 
 const ALL: readonly MeshCompiler[] = Object.values(MESHES);
 
-/** The mesh of a namespace: `--mesh` where given, else what the namespace shows, else Linkerd (docs/review.md). */
+/** The mesh of a namespace. */
 export function meshOf(namespace: NamespaceInfo | undefined, defaults: WorldDefaults): MeshCompiler {
-  return MESHES[defaults.mesh ?? meshShownBy(namespace) ?? "Linkerd"];
+  return MESHES[meshNameOf(namespace, defaults)];
 }
 
 /**
@@ -29,32 +30,10 @@ export function noMeshShown(namespace: NamespaceInfo | undefined, defaults: Worl
   });
 }
 
-/** What a policy says of its mesh. */
-interface MeshChoice {
-  readonly mesh?: "Auto" | MeshName;
-}
-
 /** The mesh of one policy: its own word, else that of its namespace. */
 export function meshOfPolicy(spec: MeshChoice, ofNamespace: MeshCompiler): MeshCompiler {
   const chosen = meshChosenBy(spec);
   return chosen === undefined ? ofNamespace : MESHES[chosen];
-}
-
-/** Undefined: the policy leaves it to its namespace. */
-export function meshChosenBy({ mesh }: MeshChoice): MeshName | undefined {
-  return mesh === "Auto" ? undefined : mesh;
-}
-
-/** What the labels and annotations of a namespace say (docs/policy.md, Which mesh). Linkerd wins where both do. */
-function meshShownBy(namespace: NamespaceInfo | undefined): MeshName | undefined {
-  if (namespace === undefined) return undefined;
-  const inject = namespace.annotations["linkerd.io/inject"];
-  if (inject === "enabled" || inject === "ingress") return "Linkerd";
-  const { labels } = namespace;
-  const injection = labels["istio-injection"];
-  if (injection === "enabled") return "Istio";
-  if (injection !== "disabled" && labels["istio.io/rev"] !== undefined) return "Istio";
-  return labels["istio.io/dataplane-mode"] === "ambient" ? "Istio" : undefined;
 }
 
 /** The mesh whose family an annotation belongs to: the only keys that Fairlead ever writes or a record may name. */

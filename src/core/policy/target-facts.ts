@@ -1,4 +1,5 @@
-import { inject, ownedByController } from "../admission/inject.ts";
+import { inject } from "../admission/inject.ts";
+import { ownedByController } from "../admission/left-alone.ts";
 import { modeOf } from "../admission/mode.ts";
 import { planTarget } from "../admission/plan.ts";
 import { compareStrings, type Finding } from "../finding.ts";

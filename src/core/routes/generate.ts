@@ -1,6 +1,6 @@
 import { API_VERSION } from "../../api/envelope.ts";
 import { RESILIENCE_POLICY_KIND } from "../../api/v1alpha1/resilience-policy.ts";
-import { isLeftAlone } from "../admission/inject.ts";
+import { isLeftAlone } from "../admission/left-alone.ts";
 import { compareStrings, type Finding, finding, sortFindings } from "../finding.ts";
 import type { BackendIntent, RouteMatchIntent } from "../intent/intent.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";

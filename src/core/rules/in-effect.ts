@@ -1,7 +1,8 @@
 import { compareStrings } from "../finding.ts";
 import { compileSection } from "../admission/compiled.ts";
 import { candidates } from "../admission/candidates.ts";
-import { inject, ownedByController } from "../admission/inject.ts";
+import { inject } from "../admission/inject.ts";
+import { ownedByController } from "../admission/left-alone.ts";
 import { modeOf } from "../admission/mode.ts";
 import { withMetadata } from "../admission/patch.ts";
 import { readRecord } from "../admission/record.ts";
