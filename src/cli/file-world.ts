@@ -28,6 +28,7 @@ export class FileWorld implements World {
   readonly #namespaces = new Map<string, NamespaceInfo>();
   readonly #policies = new Map<string, Map<string, CompiledPolicy>>();
   readonly #targets = new Map<string, Map<string, KubernetesObject>>();
+  readonly #targetLists = new Map<string, readonly KubernetesObject[]>();
   readonly #profiles: ServiceProfileInfo[] = [];
   readonly #companions: KubernetesObject[] = [];
   /** Of them those of one namespace and kind, once somebody has asked. */
@@ -68,6 +69,7 @@ export class FileWorld implements World {
     const group = groupOf(apiVersion);
     if (targetKindOf(group, kind) === undefined) return;
     mapIn(this.#targets, namespaceOf(object)).set(`${group}/${kind}/${metadata?.name ?? ""}`, object);
+    this.#targetLists.delete(namespaceOf(object));
   }
 
   /** Takes a policy into the world. Only accepted ones belong there. */
@@ -107,8 +109,12 @@ export class FileWorld implements World {
     return this.#targets.get(key.namespace)?.get(`${key.group}/${key.kind}/${key.name}`);
   }
 
-  targetsIn(namespace: string): Iterable<KubernetesObject> {
-    return this.#targets.get(namespace)?.values() ?? [];
+  targetsIn(namespace: string): readonly KubernetesObject[] {
+    const known = this.#targetLists.get(namespace);
+    if (known !== undefined) return known;
+    const list = [...(this.#targets.get(namespace)?.values() ?? [])];
+    this.#targetLists.set(namespace, list);
+    return list;
   }
 
   rules(): readonly CompiledRule[] {

@@ -173,7 +173,7 @@ export const FINDINGS = {
   FL327: entry(
     "warn",
     "Another object lets clients in, too",
-    "The meshes add up what AuthorizationPolicies allow: one that people wrote for the same Pods lets in more clients than the policy says.",
+    "The meshes add up what AuthorizationPolicies allow: one that people wrote for the same Pods, or that another policy has for them, lets in more clients than the policy says.",
   ),
   FL328: entry(
     "deny",

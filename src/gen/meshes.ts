@@ -127,13 +127,13 @@ function rowOf(text: string): string {
 
 /** What decides of each object for the Pods; the rest of an EnvoyFilter is the same for every policy. */
 function workloadTexts({ rateLimit, mtls, authorization }: Intent): readonly string[] {
-  const { portLevelMtls } = mtls ? peerAuthenticationSpec(mtls, WORKLOAD) : {};
+  const { portLevelMtls } = mtls ? peerAuthenticationSpec(mtls, WORKLOAD, []) : {};
   const [patch] = rateLimit ? envoyFilterSpec(rateLimit, WORKLOAD).configPatches : [];
   const { allow, deny } = authorization ?? {};
   return [
     ...(portLevelMtls ? [`portLevelMtls: ${JSON.stringify(portLevelMtls)}`] : []),
     ...(deny ? [`DENY: ${JSON.stringify(denySpec(deny, WORKLOAD).rules)}`] : []),
-    ...(allow ? [`ALLOW: ${JSON.stringify(allowSpec(allow, WORKLOAD, true).rules)}`] : []),
+    ...(allow ? [`ALLOW: ${JSON.stringify(allowSpec(allow, WORKLOAD, WORKLOAD.ports).rules)}`] : []),
     ...(patch ? [`token_bucket: ${JSON.stringify(patch.patch.value.typed_config.token_bucket)}`] : []),
   ].map(code);
 }

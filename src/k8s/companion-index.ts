@@ -1,8 +1,8 @@
-import { annotationsOf, type KubernetesObject, recordsIn } from "../core/kubernetes.ts";
+import { annotationsOf, type KubernetesObject, recordsIn, type StringMap } from "../core/kubernetes.ts";
 import { DRY_RUN_ANNOTATION } from "../core/mesh/istio/dry-run.ts";
 import { ANY_HOST, hostKeys, ROOT_NAMESPACE } from "../core/mesh/istio/hosts.ts";
 import { LOCAL_RATE_LIMIT, limitsRates } from "../core/mesh/istio/rate-limits.ts";
-import { COMPANION_KINDS, type CompanionKind } from "../core/names.ts";
+import { COMPANION_KINDS, type CompanionKind, GENERATED_ANNOTATION, ISTIO_SECURITY_GROUP } from "../core/names.ts";
 import { isGenerated } from "../core/routes/people.ts";
 import type { Change } from "./change.ts";
 import { NamespacedMap } from "./namespaced.ts";
@@ -118,7 +118,8 @@ export function companionHandler(
   return {
     set: (object) => {
       const named = { ...object, kind: kind.kind };
-      tell([objects.set(kind, named), named]);
+      const before = objects.set(kind, named);
+      tell([before, named, ...dependents(kind, objects, [before, named])]);
     },
     delete: (namespace, name) => {
       const before = objects.delete(kind, namespace, name);
@@ -133,6 +134,33 @@ export function companionHandler(
 function isForAll({ speaksOf }: CompanionKind, object: KubernetesObject): boolean {
   if (object.metadata?.namespace !== ROOT_NAMESPACE) return false;
   return speaksOf === "Pods" || hostKeys(object).includes(ANY_HOST);
+}
+
+/** Those that Fairlead made for other Services, and in which stands what the one that was written is for. */
+function dependents(
+  kind: CompanionKind,
+  objects: CompanionIndex,
+  [before, now]: readonly [KubernetesObject | undefined, KubernetesObject],
+): readonly KubernetesObject[] {
+  if (!kind.guards || kind.group !== ISTIO_SECURITY_GROUP || !isGenerated(now)) return [];
+  const [hashBefore, hash] = [before, now].map((it) => it && annotationsOf(it)[GENERATED_ANNOTATION]);
+  if (hashBefore === hash) return [];
+  const labels = [before ?? now, now].map(chosenLabels);
+  return objects.of(kind, now.metadata?.namespace ?? "").filter((other) => {
+    const theirs = chosenLabels(other);
+    return isGenerated(other) && labels.some((own) => !areApart(own, theirs));
+  });
+}
+
+/** Of an object that Fairlead made: they select nothing but labels. */
+function chosenLabels(object: KubernetesObject): StringMap {
+  const { selector } = (object.spec ?? {}) as { readonly selector?: { readonly matchLabels?: StringMap } };
+  return selector?.matchLabels ?? {};
+}
+
+function areApart(some: StringMap, others: StringMap): boolean {
+  for (const label in some) if (Object.hasOwn(others, label) && others[label] !== some[label]) return true;
+  return false;
 }
 
 /** Whom an object before and after a write concerns: its owners, or whoever has what it speaks of. */

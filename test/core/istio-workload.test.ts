@@ -3,7 +3,8 @@ import { companionsOf } from "../../src/core/companions/wanted.ts";
 import { resolvePrecedence } from "../../src/core/intent/precedence.ts";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import { ENVOY_FILTER, ISTIO_AUTHORIZATION_POLICY, PEER_AUTHENTICATION } from "../../src/core/names.ts";
-import { CompanionIndex } from "../../src/k8s/companion-index.ts";
+import type { Change } from "../../src/k8s/change.ts";
+import { companionHandler, CompanionIndex } from "../../src/k8s/companion-index.ts";
 import { keyOf, namespace, policy, validate, worldOf } from "./worlds.ts";
 
 const ISTIO = namespace("enforce", { labels: { "istio-injection": "enabled" } });
@@ -110,33 +111,167 @@ function wantedBeside(name: string, objects: readonly KubernetesObject[]) {
   };
 }
 
-describe("two Services for the same Pods", () => {
-  const both = policy(
-    { ...EVERYTHING, targetRefs: ["user-service", "admin"].map((name) => ({ kind: "Service", name })) },
-    { uid: "u-1" },
-  );
-  const admin = service({ ports: [{ name: "http", port: 9090 }] }, "admin");
-  const objects = [ISTIO, service(), admin, both];
-  const at = (list: readonly KubernetesObject[], creationTimestamp: string) =>
-    list.map((it) => ({ ...it, metadata: { ...it.metadata, creationTimestamp } }));
+type Written = ReturnType<typeof wantedBeside>;
 
-  test("each lets in what is for the ports of the other one, so only the older one is left", () => {
-    const ofAdmin = at(wantedBeside("admin", objects).objects, "2026-01-01T00:00:00Z");
-    const ofService = at(wantedBeside("user-service", objects).objects, "2026-01-02T00:00:00Z");
-    const live = [...objects, ...ofAdmin, ...ofService];
-    expect(wantedBeside("admin", live)).toMatchObject({ codes: [], unwritten: [] });
-    expect(wantedBeside("user-service", live)).toMatchObject({
+/** The ports of the Pods that are not left open to all by the ALLOW among these, and the modes of those with one. */
+function shut({ objects }: Written) {
+  const specs = objects.map(({ spec }) => spec as { rules?: object[]; portLevelMtls?: Record<string, object> });
+  return {
+    closed: specs.flatMap(({ rules = [] }) => JSON.stringify(rules).match(/"notPorts":\[[^\]]*/g) ?? []).join(),
+    modes: specs.flatMap(({ portLevelMtls = {} }) =>
+      Object.entries(portLevelMtls).map((entry) => JSON.stringify(entry)),
+    ),
+  };
+}
+
+const since = (list: readonly KubernetesObject[], creationTimestamp: string) =>
+  list.map((it) => ({ ...it, metadata: { ...it.metadata, creationTimestamp } }));
+const aimedAt = (names: readonly string[], spec: object, name: string) =>
+  policy({ ...spec, targetRefs: names.map((it) => ({ kind: "Service", name: it })) }, { name, uid: name });
+const byPolicies = (...names: readonly string[]) => names.map((name) => aimedAt([name], EVERYTHING, name));
+
+describe("two Services for the same Pods", () => {
+  const admin = (spec: object = {}) => service({ ports: [{ name: "http", port: 9090 }], ...spec }, "admin");
+  const policies = byPolicies("user-service", "admin");
+
+  test.each([
+    ["of one policy", [aimedAt(["user-service", "admin"], EVERYTHING, "both")]],
+    ["of two policies", policies],
+  ])("each keeps out of the ports of the other, whichever is older: %s", (_what, deciding) => {
+    const objects = [ISTIO, service(), admin(), ...deciding];
+    const live = [
+      ...since(wantedBeside("admin", objects).objects, "2026-01-01T00:00:00Z"),
+      ...since(wantedBeside("user-service", objects).objects, "2026-01-02T00:00:00Z"),
+    ];
+    for (const name of ["user-service", "admin"]) {
+      const found = wantedBeside(name, [...objects, ...live]);
+      expect(found).toMatchObject({ codes: [], unwritten: [] });
+      expect(shut(found)).toEqual({
+        closed: '"notPorts":["8080","9090"',
+        modes: ['["8080",{"mode":"STRICT"}]', '["9090",{"mode":"STRICT"}]'],
+      });
+    }
+  });
+
+  test("a Service that is led to guarded Pods later opens none of their ports, though it is older", () => {
+    const before = [ISTIO, service(), admin({ selector: { app: "decoy" } }), ...policies];
+    const live = [
+      ...since(wantedBeside("admin", before).objects, "2026-01-01T00:00:00Z"),
+      ...since(wantedBeside("user-service", before).objects, "2026-01-02T00:00:00Z"),
+    ];
+    const led = [ISTIO, service(), admin(), ...policies, ...live];
+    expect(wantedBeside("user-service", led)).toMatchObject({ codes: [], unwritten: [] });
+    expect(shut(wantedBeside("admin", led)).closed).toBe('"notPorts":["8080","9090"');
+  });
+
+  test("where they have some Pods in common, or perhaps some, the ports are shut on all of them, which is told", () => {
+    for (const selector of [NEXT, { tier: "back" }]) {
+      const objects = [ISTIO, service(), admin({ selector }), ...policies];
+      const { messages, ...found } = wantedBeside("user-service", objects);
+      expect(shut({ ...found, messages }).closed).toBe('"notPorts":["8080","9090"');
+      expect(messages).toEqual([
+        expect.stringMatching(/^FL311 Port 9090, which Service admin leads to and a policy guards/),
+      ]);
+    }
+  });
+
+  test("a policy for both is told so when it is written", () => {
+    const world = worldOf([ISTIO, service(), admin({ selector: { tier: "back" } })]);
+    const { findings } = validate(world, aimedAt(["user-service", "admin"], EVERYTHING, "both"));
+    expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual([
+      "FL311 spec.authorization",
+      "FL311 spec.authorization",
+    ]);
+  });
+
+  test.each([
+    ["the same Pods", OWN, "FL320"],
+    ["perhaps the same Pods", { tier: "back" }, "FL327"],
+  ])("one port of %s is for one policy", (_what, selector, code) => {
+    const objects = [ISTIO, service(), admin({ selector, ports: [{ port: 8080 }] }), ...policies];
+    const live = since(wantedBeside("admin", objects).objects, "2026-01-02T00:00:00Z");
+    const found = wantedBeside("user-service", [...objects, ...live]);
+    expect(found.messages.filter((text) => text.includes("on port 8080"))).toEqual([expect.stringContaining(code)]);
+    expect(found.names.includes("AuthorizationPolicy fairlead-user-service")).toBe(code === "FL327");
+  });
+
+  test("one policy may decide of one port twice", () => {
+    const both = aimedAt(["user-service", "admin"], EVERYTHING, "both");
+    const objects = [ISTIO, service(), admin({ ports: [{ port: 8080 }] }), both];
+    const live = since(wantedBeside("admin", objects).objects, "2026-01-02T00:00:00Z");
+    expect(wantedBeside("user-service", [...objects, ...live])).toMatchObject({ codes: [], unwritten: [] });
+  });
+
+  test("beside what stays because its ports are no longer known nothing is written that would open them", () => {
+    const before = [ISTIO, service(), admin(), ...policies];
+    const live = since(wantedBeside("admin", before).objects, "2026-01-01T00:00:00Z");
+    const named = admin({ ports: [{ port: 9090, targetPort: "http" }] });
+    const after = [ISTIO, service(), named, ...policies];
+    expect(wantedBeside("user-service", [...after, ...live])).toMatchObject({
       names: ["EnvoyFilter fairlead-user-service"],
       codes: ["FL320", "FL320"],
     });
+    expect(shut(wantedBeside("user-service", after)).closed).toBe('"notPorts":["8080"');
   });
 
-  test("of the same age the one with the first name stays", () => {
-    const same = ["admin", "user-service"].flatMap((name) =>
-      at(wantedBeside(name, objects).objects, "2026-01-01T00:00:00Z"),
+  test.each<readonly [string, readonly KubernetesObject[]]>([
+    [
+      "lets in whom it likes",
+      [admin(), aimedAt(["admin"], { authorization: { deny: [{ to: { methods: ["PUT"] } }] } }, "admin")],
+    ],
+    ["is in the other mesh", [admin(), aimedAt(["admin"], { ...EVERYTHING, mesh: "Linkerd" }, "admin")]],
+    ["has other Pods", [admin({ selector: { app: "cart" } }), ...byPolicies("admin")]],
+    ["has no Pods", [admin({ type: "ExternalName" }), ...byPolicies("admin")]],
+    [
+      "has opted out",
+      [
+        { ...admin(), metadata: { ...admin().metadata, labels: { "fairlead.dev/inject": "disabled" } } },
+        ...byPolicies("admin"),
+      ],
+    ],
+  ])("nothing is shut for one that %s", (_what, others) => {
+    const found = wantedBeside("user-service", [ISTIO, service(), ...byPolicies("user-service"), ...others]);
+    expect(shut(found)).toEqual({ closed: '"notPorts":["8080"', modes: ['["8080",{"mode":"STRICT"}]'] });
+  });
+
+  test("the strict mode holds where they do not agree on a port", () => {
+    const modes = ["Strict", "Permissive"].map((mode, index) =>
+      aimedAt([index === 0 ? "admin" : "user-service"], { mtls: { mode } }, `p-${index}`),
     );
-    expect(wantedBeside("user-service", [...objects, ...same]).codes).toEqual(["FL320", "FL320"]);
-    expect(wantedBeside("admin", [...objects, ...same]).names).toHaveLength(3);
+    const found = wantedBeside("user-service", [ISTIO, service(), admin({ ports: [{ port: 8080 }] }), ...modes]);
+    expect(shut(found).modes).toEqual(['["8080",{"mode":"STRICT"}]']);
+  });
+
+  test("the policies of the others hear of a change, so that what they have follows", () => {
+    const changes: Change[] = [];
+    const objects = [ISTIO, service(), admin(), ...policies];
+    const index = new CompanionIndex();
+    const handler = companionHandler(ISTIO_AUTHORIZATION_POLICY, index, {
+      emit: (change) => changes.push(change),
+      optedIn: () => [],
+    });
+    const allows = ["user-service", "admin"].flatMap((name) =>
+      wantedBeside(name, objects).objects.filter(({ kind }) => kind === "AuthorizationPolicy"),
+    );
+    for (const object of allows) handler.set(object);
+    const [ofService, ofAdmin] = ["user-service", "admin"].map((policyUid) => ({
+      type: "owned",
+      namespace: "iam",
+      policyUid,
+    }));
+    expect(changes).toEqual([ofService, ofAdmin, ofService]);
+    changes.length = 0;
+    for (const object of allows) handler.set(object);
+    expect(changes, "nothing has changed").toEqual([ofService, ofAdmin]);
+    const [away] = wantedBeside("admin", [
+      ISTIO,
+      service(),
+      admin({ selector: { app: "cart" } }),
+      ...policies,
+    ]).objects.filter(({ kind }) => kind === "AuthorizationPolicy");
+    changes.length = 0;
+    if (away) handler.set(away);
+    expect(changes, "it was for the same Pods").toEqual([ofAdmin, ofService]);
   });
 });
 
@@ -149,7 +284,7 @@ test("what was there first stays when people add an object later", () => {
   const found = wantedBeside("user-service", [...objects, ...live, allow(NEXT), strict(OWN)]);
   expect(found.names).toHaveLength(3);
   expect(found.messages).toEqual([
-    "FL327 AuthorizationPolicy iam/mine lets in those that it lists, beside those of the policy, which lets everything in on other ports than 8080",
+    "FL327 AuthorizationPolicy iam/mine lets in those that it lists, beside those of the policy, which leaves open all ports that no policy is for",
   ]);
 });
 

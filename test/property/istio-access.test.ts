@@ -181,3 +181,46 @@ test("every request is treated at the Pods as the policy says, and their other p
   );
   expect(Object.values(seen).every((times) => times > 10)).toBe(true);
 });
+
+const ADMIN_PORT = 9091;
+const toEither = fc
+  .tuple(inbound, fc.boolean())
+  .map(([made, isAdmin]) => (isAdmin ? { ...made, port: ADMIN_PORT, isHttp: true } : made));
+/** Where labels do not tell whether the Pods are the same, Istio takes the older mode. */
+const withoutMode = ({ mtls: tls, ...rest }: Spec, isLeftOut: boolean): Spec =>
+  isLeftOut || tls === undefined ? { rateLimit: { requestsPerSecond: 1 }, ...rest } : { ...rest, mtls: tls };
+const selectors = fc.constantFrom({ app: "user-service" }, { app: "user-service", version: "next" }, { tier: "back" });
+
+test("two Services for the same Pods: each request is treated as the policy of its port says, whichever object is older", () => {
+  const seen = { letIn: 0, refused: 0, elsewhere: 0 };
+  const places = fc.record({ selector: selectors, isReversed: fc.boolean() });
+  fc.assert(
+    fc.property(fc.tuple(specs, specs), places, toEither, ([one, other], { selector, isReversed }, made) => {
+      const [own, theirs] = [withoutMode(one, "tier" in selector), withoutMode(other, "tier" in selector)];
+      const admin = { ...TARGET, metadata: { ...TARGET.metadata, name: "admin" } };
+      const second = { ...admin, spec: { selector, ports: [{ name: "http", port: ADMIN_PORT }] } };
+      const world = worldOf([
+        NAMESPACE,
+        TARGET,
+        second,
+        policy({ ...own }, { uid: "u-1" }),
+        policy({ ...theirs, targetRefs: [{ kind: "Service", name: "admin" }] }, { name: "admin", uid: "u-2" }),
+      ]);
+      const written = [TARGET, second].flatMap((object) => {
+        const key = keyOf(object);
+        const precedence = resolvePrecedence(world.policiesIn("iam"), key, object);
+        return companionsOf({ key, object }, precedence, world).wanted.map((it) => it.object);
+      });
+      const found = treatmentOf(isReversed ? written.toReversed() : written, made, "PERMISSIVE");
+      const wanted = wantedFor(made.port === ADMIN_PORT ? theirs : own, made) ?? {
+        isStrict: false,
+        isLetIn: true,
+        perSecond: undefined,
+      };
+      expect(found).toEqual(wanted);
+      seen[made.port === 15_020 ? "elsewhere" : found.isLetIn ? "letIn" : "refused"] += 1;
+    }),
+    RUNS,
+  );
+  expect(Object.values(seen).every((times) => times > 10)).toBe(true);
+});

@@ -10,6 +10,7 @@ import type { MeshCompiler } from "../mesh/mesh.ts";
 import { obstaclesTo, sectionsIn } from "../mesh/pods.ts";
 import { CORE_GROUP, MODE_LABEL, targetKindOf } from "../names.ts";
 import { type AimedTarget, targetsOf } from "../policy/targets.ts";
+import { worldWithPolicy } from "../policy/world-with-policy.ts";
 import { generatedRoutes } from "../routes/generate.ts";
 import type { World } from "../world.ts";
 import { ownedByController } from "./left-alone.ts";
@@ -42,7 +43,7 @@ function inTheWorld(policy: CompiledPolicy, before: readonly CompiledPolicy[], w
     ...backendFindings({ policy, targets, mesh }, world),
     ...conflicts({ policy, targets, before }, world),
     ...generatedRoutes(policy, world, POLICY_TARGETS_CHECKED_MAX).findings,
-    ...companionFindings(policy, world, POLICY_TARGETS_CHECKED_MAX),
+    ...companionFindings(policy, worldWithPolicy(world, policy), POLICY_TARGETS_CHECKED_MAX),
   ];
   return [
     ...namespaceFindings(policy, world),

@@ -35,17 +35,22 @@ export function denySpec(entries: readonly AccessIntent[], workload: Workload): 
 }
 
 /**
- * Once an ALLOW is there, what fits none of all its rules is refused, on every port of the Pods. `leavesOthers`: what is
- * sent to ports that are not the Service's is let through, as it was before; false where they are closed already.
+ * Once an ALLOW is there, what fits none of all its rules is refused, on every port of the Pods. `guarded`: the ports of
+ * the Pods that are for listed clients only, of whichever Service; what is sent to others is let through, as it was
+ * before. Undefined where all of them are closed already.
  */
 export function allowSpec(
   entries: readonly AccessIntent[],
   workload: Workload,
-  leavesOthers: boolean,
+  guarded: readonly number[] | undefined,
 ): AuthorizationPolicySpec {
-  const others: AuthorizationRule = { to: [{ operation: { notPorts: workload.ports.map(String) } }] };
   const rules = entries.map((entry) => ruleOf(entry, workload));
-  return { ...selecting(workload), action: "ALLOW", rules: leavesOthers ? [...rules, others] : rules };
+  const others = guarded?.map((port) => String(port));
+  return {
+    ...selecting(workload),
+    action: "ALLOW",
+    rules: others === undefined ? rules : [...rules, { to: [{ operation: { notPorts: others } }] }],
+  };
 }
 
 function selecting({ labels }: Workload): Pick<AuthorizationPolicySpec, "selector"> {

@@ -1,6 +1,6 @@
 import type { MtlsIntent } from "../../intent/intent.ts";
 import type { StringMap } from "../../kubernetes.ts";
-import type { Workload } from "./workload.ts";
+import { numbersIn, type Workload } from "./workload.ts";
 
 /** The part of a PeerAuthentication that Fairlead writes. */
 export interface PeerAuthenticationSpec {
@@ -9,11 +9,25 @@ export interface PeerAuthenticationSpec {
   readonly portLevelMtls: Readonly<Record<string, { readonly mode: "STRICT" | "PERMISSIVE" }>>;
 }
 
-/** Port by port: other ports of the Pods go on as the namespace and the mesh say. */
-export function peerAuthenticationSpec({ mode }: MtlsIntent, { labels, ports }: Workload): PeerAuthenticationSpec {
-  const written = { mode: mode === "Strict" ? "STRICT" : "PERMISSIVE" } as const;
+/** A mode for ports of the Pods. */
+export interface PortsMode extends MtlsIntent {
+  readonly ports: readonly number[];
+}
+
+/**
+ * Port by port: other ports of the Pods go on as the namespace and the mesh say. `beside`: what holds for Services with
+ * the same Pods. Istio takes one of such objects, so all of them say the same; of two modes the strict one.
+ */
+export function peerAuthenticationSpec(
+  { mode }: MtlsIntent,
+  { labels, ports }: Workload,
+  beside: readonly PortsMode[],
+): PeerAuthenticationSpec {
+  const all = [{ mode, ports }, ...beside];
+  const strict = new Set(all.filter((one) => one.mode === "Strict").flatMap((one) => one.ports));
+  const modeOf = (port: number) => ({ mode: strict.has(port) ? ("STRICT" as const) : ("PERMISSIVE" as const) });
   return {
     selector: { matchLabels: labels },
-    portLevelMtls: Object.fromEntries(ports.map((port) => [String(port), written])),
+    portLevelMtls: Object.fromEntries(numbersIn(all).map((port) => [String(port), modeOf(port)])),
   };
 }

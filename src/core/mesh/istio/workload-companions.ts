@@ -10,9 +10,10 @@ import type { Companion } from "../companion.ts";
 import type { TargetContext } from "../mesh.ts";
 import { allowSpec, denySpec } from "./authorization-policy.ts";
 import { envoyFilterSpec } from "./envoy-filter.ts";
-import { peerAuthenticationSpec } from "./peer-authentication.ts";
+import { allowedBeside, neighboursOf } from "./neighbours.ts";
+import { peerAuthenticationSpec, type PortsMode } from "./peer-authentication.ts";
 import { istioHas } from "./version.ts";
-import { workloadOf } from "./workload.ts";
+import { numbersIn, type Workload, workloadOf } from "./workload.ts";
 import { areClosedByPeople } from "./workload-rivals.ts";
 
 /** Tells the AuthorizationPolicy that refuses from the one that lets in, in the names of both. */
@@ -32,17 +33,35 @@ export function workloadCompanions(
     return { kind, sections: [section], object: { apiVersion, kind: kind.kind, metadata, spec } };
   };
   const { allow, deny } = authorization ?? {};
-  const leavesOthers = !areClosedByPeople(service, workload);
   return [
-    ...(mtls ? [make(PEER_AUTHENTICATION, "mtls", { spec: peerAuthenticationSpec(mtls, workload) })] : []),
+    ...(mtls
+      ? [make(PEER_AUTHENTICATION, "mtls", { spec: peerAuthenticationSpec(mtls, workload, modesBeside(service)) })]
+      : []),
     ...(deny
       ? [make(ISTIO_AUTHORIZATION_POLICY, "authorization", { spec: denySpec(deny, workload), part: DENY_PART })]
       : []),
     ...(allow
-      ? [make(ISTIO_AUTHORIZATION_POLICY, "authorization", { spec: allowSpec(allow, workload, leavesOthers) })]
+      ? [
+          make(ISTIO_AUTHORIZATION_POLICY, "authorization", {
+            spec: allowSpec(allow, workload, guardedPorts(service, workload)),
+          }),
+        ]
       : []),
     ...(rateLimit ? [make(ENVOY_FILTER, "rateLimit", { spec: envoyFilterSpec(rateLimit, workload) })] : []),
   ];
+}
+
+/** Those that lead to the same Pods keep out of each other's ports. Undefined where people have closed all of them. */
+function guardedPorts(service: TargetContext, workload: Workload): readonly number[] | undefined {
+  if (areClosedByPeople(service, workload)) return undefined;
+  return numbersIn([workload, ...allowedBeside(service).flatMap((neighbour) => neighbour.workload ?? [])]);
+}
+
+/** Where labels leave it open whether the Pods are the same, each goes its own way, and is told. */
+function modesBeside(service: TargetContext): readonly PortsMode[] {
+  return neighboursOf(service, "mtls").flatMap(({ relation, workload, policy: { intent } }) =>
+    relation === "may overlap" || !workload || !intent.mtls ? [] : [{ ...intent.mtls, ports: workload.ports }],
+  );
 }
 
 interface Written {

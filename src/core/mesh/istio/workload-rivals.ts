@@ -17,6 +17,7 @@ import type { TargetContext } from "../mesh.ts";
 import { podSelectorOf, workloadsIn } from "../workload-index.ts";
 import { isDryRun } from "./dry-run.ts";
 import { ROOT_NAMESPACE } from "./hosts.ts";
+import { allowedBeside, deciderOf, type Neighbour, neighboursOf } from "./neighbours.ts";
 import { limitsRates } from "./rate-limits.ts";
 import { type Workload, workloadOf } from "./workload.ts";
 
@@ -36,7 +37,7 @@ export function workloadRivals(companion: Companion, service: TargetContext): re
     case PEER_AUTHENTICATION:
       return others.flatMap((other) => strictRivalry(other, meeting));
     case ISTIO_AUTHORIZATION_POLICY:
-      return isAllow(companion.object) ? others.flatMap((other) => allowRivalry(other, meeting)) : [];
+      return isAllow(companion.object) ? allowRivals(others.filter(isAllow), meeting) : [];
     case ENVOY_FILTER:
       return others.flatMap((other) => limitRivalry(other, meeting));
     default:
@@ -97,6 +98,7 @@ function strictRivalry(other: KubernetesObject, { companion, service, workload, 
   const relation = relationOf(other, workload);
   if (!hasLabels || other.metadata?.namespace === ROOT_NAMESPACE || relation === "apart" || !isOlder(other, ours))
     return [];
+  if (isGenerated(other) && saysTheSame(other, service)) return [];
   return [
     relation === "may overlap"
       ? finding("FL322", pathOf(companion), {
@@ -110,16 +112,38 @@ function strictRivalry(other: KubernetesObject, { companion, service, workload, 
   ];
 }
 
+/** Or soon will, or will be gone. */
+function saysTheSame({ metadata }: KubernetesObject, service: TargetContext): boolean {
+  const name = serviceOfCompanion(metadata?.name ?? "");
+  const neighbour = neighboursOf(service, "mtls").find((it) => it.name === name);
+  return neighbour === undefined || (neighbour.relation !== "may overlap" && neighbour.workload !== undefined);
+}
+
+/** Istio adds up what ALLOWs let in. */
+function allowRivals(others: readonly KubernetesObject[], meeting: Meeting): readonly Finding[] {
+  const { service, workload } = meeting;
+  const beside = allowedBeside(service);
+  const opens = !areClosedByPeople(service, workload);
+  return [
+    ...others.flatMap((other) =>
+      isGenerated(other) ? neighbourRivalry(other, beside, meeting) : allowRivalry(other, opens, meeting),
+    ),
+    ...(opens ? beside.flatMap((neighbour) => shutElsewhere(neighbour, meeting)) : []),
+  ];
+}
+
 /**
- * Istio adds up what ALLOWs let in. Ours lets everything in on ports of the Pods that are not the Service's, unless all
- * of them are closed already; so beside another one that was there first it would open what that one keeps shut.
+ * `opens`: ours lets everything in on ports of the Pods that are not the Service's. Beside one of people for some of the
+ * Pods that was there first it would open what that one keeps shut.
  */
-function allowRivalry(other: KubernetesObject, { companion, service, workload, ours }: Meeting): readonly Finding[] {
-  if (!isAllow(other)) return [];
+function allowRivalry(
+  other: KubernetesObject,
+  opens: boolean,
+  { companion, service, workload, ours }: Meeting,
+): readonly Finding[] {
   const relation = relationOf(other, workload);
   if (relation === "apart") return [];
   const lets = relation === "may overlap" ? "may let" : "lets";
-  const opens = isGenerated(other) ? relation !== "may overlap" : !areClosedByPeople(service, workload);
   if (opens && isOlder(other, ours)) {
     return [
       finding("FL320", pathOf(companion), {
@@ -128,13 +152,59 @@ function allowRivalry(other: KubernetesObject, { companion, service, workload, o
       }),
     ];
   }
-  // A younger one that Fairlead made goes for the same reason.
-  if (opens && isGenerated(other)) return [];
-  const ports = opens ? `, which lets everything in on other ports than ${list(workload.ports.map(String))}` : "";
+  const ports = opens ? ", which leaves open all ports that no policy is for" : "";
   return [
     finding("FL327", pathOf(companion), {
       message: `${textOf(other)} ${lets} in those that it lists, beside those of the policy${ports}`,
       fix: "move them to spec.authorization.allow, or leave it where that is meant",
+    }),
+  ];
+}
+
+/**
+ * Beside one that Fairlead made for another Service, whichever is older. As each leaves the ports of the other alone they
+ * go together, unless two policies decide of one port, or it is no longer known which ports those are.
+ */
+function neighbourRivalry(
+  other: KubernetesObject,
+  beside: readonly Neighbour[],
+  { companion, service, workload }: Meeting,
+): readonly Finding[] {
+  const relation = relationOf(other, workload);
+  const neighbour = beside.find(({ name }) => name === serviceOfCompanion(other.metadata?.name ?? ""));
+  // Nobody asks for it any more, or it is no longer for these Pods: it is about to go or to change.
+  if (relation === "apart" || neighbour === undefined) return [];
+  const found = `${textOf(other)} lets in clients of Pods of Service ${service.key.name}`;
+  if (neighbour.workload === undefined) {
+    return [
+      finding("FL320", pathOf(companion), {
+        message: `${found}, and that Service no longer tells on which ports`,
+        fix: `see what the policy ${neighbour.policy.name} says of it, or ${insteadOf(other)}`,
+      }),
+    ];
+  }
+  const shared = neighbour.workload.ports.filter((port) => workload.ports.includes(port));
+  if (shared.length === 0 || deciderOf(service, "authorization")?.name === neighbour.policy.name) return [];
+  const message = `on port ${list(shared.map(String))} those that policy ${neighbour.policy.name} lists`;
+  return [
+    relation === "may overlap"
+      ? finding("FL327", pathOf(companion), {
+          message: `${textOf(other)} may let in ${message}, beside those of the policy`,
+          fix: APART,
+        })
+      : finding("FL320", pathOf(companion), { message: `${found}, ${message}`, fix: insteadOf(other) }),
+  ];
+}
+
+/** A port is shut by number, on all Pods of the Service. Where all of them are the neighbour's, too, that is meant. */
+function shutElsewhere({ name, relation, workload: theirs }: Neighbour, meeting: Meeting): readonly Finding[] {
+  const { companion, service, workload } = meeting;
+  const more = theirs?.ports.filter((port) => !workload.ports.includes(port)) ?? [];
+  if (relation === "covers" || more.length === 0) return [];
+  return [
+    finding("FL311", pathOf(companion), {
+      message: `Port ${list(more.map(String))}, which Service ${name} leads to and a policy guards, is shut on all Pods of Service ${service.key.name}, also on those that are not its`,
+      fix: "where they have no Pods in common, name one label in both selectors with two values",
     }),
   ];
 }

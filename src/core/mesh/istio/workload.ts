@@ -52,7 +52,12 @@ function targetOf({ port, targetPort }: ServicePort): number | string {
 }
 
 function numbersOf(ports: readonly ServicePort[]): readonly number[] {
-  return [...new Set(ports.map(targetOf).map(Number))].sort((a, b) => a - b);
+  return numbersIn([{ ports: ports.map(targetOf).map(Number) }]);
+}
+
+/** In order and each once. */
+export function numbersIn(all: readonly Pick<Workload, "ports">[]): readonly number[] {
+  return [...new Set(all.flatMap(({ ports }) => ports))].sort((a, b) => a - b);
 }
 
 function tellsRequestsApart({ authorization: { allow = [], deny = [] } = {} }: Intent): boolean {
