@@ -88,8 +88,8 @@ describe("a release", () => {
     await kubectl(cluster, ["create", "clusterrolebinding", "ada", "--clusterrole=fairlead-policy-edit", "--user=ada"]);
     await kubectl(cluster, ["create", "rolebinding", "ada", "--clusterrole=fairlead-inject-faults", "--user=ada"]);
     const refusal =
-      "Found a change of spec.faultInjection by pat, wanted one by somebody who has the verb inject-faults on the policy; " +
-      "fix: leave the section as it is, or ask to be bound to the ClusterRole fairlead-inject-faults";
+      "Found spec.faultInjection changed, aimed elsewhere or deleted by pat, wanted that by somebody who has the verb inject-faults " +
+      "on the policy; fix: leave the policy as it is, or ask to be bound to the ClusterRole fairlead-inject-faults";
     expect((await write("pat", faults)).stderr).toContain(refusal);
     for (const [more, verb] of [
       [{ rateLimit: { requestsPerSecond: 1 } }, "limit-requests"],
