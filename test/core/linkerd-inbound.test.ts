@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { planCompanions } from "../../src/core/companions/plan-companions.ts";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import { companionHandler, CompanionIndex } from "../../src/k8s/companion-index.ts";
 import type { Change } from "../../src/k8s/change.ts";
 import { SERVER } from "../../src/core/names.ts";
+import { atOnce } from "./at-once.ts";
 import { meshVersion, namespace, policy, validate, worldOf } from "./worlds.ts";
 
 const NAMESPACE = namespace("enforce", { annotations: { "linkerd.io/inject": "enabled" } });
@@ -27,6 +29,15 @@ function told(spec: object, objects: readonly KubernetesObject[] = [users()], ve
   const written = policy({ ...spec });
   const world = worldOf([NAMESPACE, ...objects], { meshVersion: meshVersion(version) });
   return validate(world, written).findings.map(({ code, path }) => `${code} ${path}`);
+}
+
+/** The specs of what is written for a policy. */
+function planned(spec: object, objects: readonly KubernetesObject[], version = "2.20"): readonly unknown[] {
+  const written = policy({ ...spec }, { uid: "u-1" });
+  const world = worldOf([...objects, written], { meshVersion: meshVersion(version) });
+  const [compiled] = world.policiesIn("iam");
+  const { actions } = atOnce(planCompanions({ policy: written, compiled, live: [], serves: () => true, world }));
+  return actions.map((action) => (action.kind === "apply" ? action.object.spec : undefined));
 }
 
 const LIMIT = { rateLimit: { requestsPerSecond: 100 } };
@@ -57,18 +68,52 @@ describe("what Linkerd says to a section", () => {
     expect(told(spec)).toEqual(wanted);
   });
 
+  test.each<readonly [string | undefined, "Strict" | "Permissive", string]>([
+    [undefined, "Strict", "all-authenticated"],
+    ["audit", "Strict", "all-authenticated"],
+    ["all-unauthenticated", "Strict", "all-authenticated"],
+    ["cluster-unauthenticated", "Strict", "cluster-authenticated"],
+    ["cluster-authenticated", "Strict", "cluster-authenticated"],
+    ["deny", "Strict", "deny"],
+    [undefined, "Permissive", "all-unauthenticated"],
+    ["all-authenticated", "Permissive", "all-unauthenticated"],
+    ["cluster-authenticated", "Permissive", "cluster-unauthenticated"],
+    ["deny", "Permissive", "deny"],
+  ])("mTLS where the default is %s, %s: lets in %s", (said, mode, wanted) => {
+    expect(planned({ mtls: { mode } }, [shutBy(said), users()])).toEqual([
+      expect.objectContaining({ accessPolicy: wanted }),
+    ]);
+  });
+
   test("limits came with 2.17; the rest is as old as all versions that are known", () => {
     expect(told(LIMIT, [users()], "2.16")).toEqual(["FL310 spec.rateLimit"]);
     expect(told(STRICT, [users()], "2.14")).toEqual([NAMED_ONLY]);
   });
 
-  test("a namespace that says its default is taken at its word", () => {
-    const annotations = {
-      "config.linkerd.io/default-inbound-policy": "all-authenticated",
-      "linkerd.io/inject": "enabled",
+  test.each([
+    [undefined, "all-unauthenticated to Service user-service, whatever default its Pods or the installation have"],
+    ["cluster-authenticated", "cluster-authenticated to Service user-service, whatever default its Pods have"],
+    [
+      "all-authentcated",
+      "all-unauthenticated to Service user-service, whatever default its Pods or the installation have; " +
+        'the namespace says "all-authentcated", which Linkerd does not know',
+    ],
+  ])("a limit repeats the default %s of the namespace, and tells that it replaces others", (said, wanted) => {
+    const world = worldOf([shutBy(said), users()]);
+    expect(validate(world, policy(LIMIT)).findings.map(({ code, message }) => `${code} ${message}`)).toEqual([
+      `FL311 With a limit Linkerd lets in ${wanted}`,
+    ]);
+  });
+
+  test("mTLS before 2.16 cannot keep to the networks of the cluster, and tells so", () => {
+    const toldBy = (version: string, said: string) => {
+      const world = worldOf([shutBy(said), users()], { meshVersion: meshVersion(version) });
+      return validate(world, policy(STRICT)).findings.map(({ code, path, message }) => `${code} ${path} ${message}`);
     };
-    const world = worldOf([namespace("enforce", { annotations }), users()]);
-    expect(validate(world, policy(LIMIT)).findings).toEqual([]);
+    const networks = expect.stringContaining("Linkerd 2.15 cannot keep to cluster-authenticated: clients outside");
+    expect(toldBy("2.15", "cluster-unauthenticated")).toContainEqual(networks);
+    expect(toldBy("2.16", "cluster-unauthenticated")).toHaveLength(1);
+    expect(toldBy("2.15", "deny")).toHaveLength(1);
   });
 
   test("a Service without a selector has no Pods that anybody knows of", () => {
@@ -84,6 +129,11 @@ describe("what Linkerd says to a section", () => {
     ]);
   });
 });
+
+function shutBy(said: string | undefined): KubernetesObject {
+  const own = said === undefined ? {} : { "config.linkerd.io/default-inbound-policy": said };
+  return namespace("enforce", { annotations: { "linkerd.io/inject": "enabled", ...own } });
+}
 
 function override(requestsPerSecond: number): object {
   return { requestsPerSecond, serviceAccounts: batch };

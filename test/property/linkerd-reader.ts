@@ -52,6 +52,8 @@ interface Limit {
 }
 
 const GROUP = "policy.linkerd.io";
+/** `clusterNetworks` of the installation. */
+const CLUSTER_NETWORK = "10.0.0.0/8";
 
 /** Whether a request of the client gets past the proxy; every probe of the kubelet over HTTP does, without routes. */
 export function letsIn(objects: readonly KubernetesObject[], at: { pod: Pod; port: number }, client: Client): boolean {
@@ -64,11 +66,12 @@ export function letsIn(objects: readonly KubernetesObject[], at: { pod: Pod; por
   return admits(accessPolicy, client) || grants(objects, server).some((refs) => refs.every((ref) => fits(ref, client)));
 }
 
-function admits(policy: string, { account }: Client): boolean {
-  if (policy === "all-unauthenticated") return true;
-  if (policy === "all-authenticated") return account !== undefined;
+function admits(policy: string, { account, address }: Client): boolean {
   if (policy === "deny") return false;
-  throw new Error(`Nobody here writes "${policy}"`);
+  const [from, who, ...more] = policy.split("-");
+  const isRead = (from === "all" || from === "cluster") && (who === "authenticated" || who === "unauthenticated");
+  if (!isRead || more.length > 0) throw new Error(`Nobody here writes "${policy}"`);
+  return (from === "all" || isWithin(address, CLUSTER_NETWORK)) && (who === "unauthenticated" || account !== undefined);
 }
 
 /** Of several Servers the older one, then by name. */

@@ -1,7 +1,8 @@
-import type { AccessIntent, ClientIntent, Intent, ServiceAccountIntent } from "../../intent/intent.ts";
+import type { AccessIntent, ClientIntent, Intent, MtlsIntent, ServiceAccountIntent } from "../../intent/intent.ts";
 import { revisionOf } from "../../intent/revision.ts";
 import type { NamespaceInfo } from "../../world.ts";
-import { type LinkerdVersion, supports } from "./version.ts";
+import type { ServiceView } from "./eligibility.ts";
+import { supports } from "./version.ts";
 
 /** Whom a Server lets in by itself, beside those that an AuthorizationPolicy names. */
 const ACCESS_POLICIES = [
@@ -18,15 +19,27 @@ export type AccessPolicy = (typeof ACCESS_POLICIES)[number];
 const INSTALLED_DEFAULT: AccessPolicy = "all-unauthenticated";
 export const DEFAULT_POLICY_ANNOTATION = "config.linkerd.io/default-inbound-policy";
 
+/** What a namespace says of all its Pods; undefined where it says nothing, or what Linkerd does not know. */
+export function defaultPolicyIn(namespace: NamespaceInfo | undefined): AccessPolicy | undefined {
+  const found = namespace?.annotations[DEFAULT_POLICY_ANNOTATION];
+  return ACCESS_POLICIES.find((known) => known === found);
+}
+
 /**
  * A Server takes the place of the default of its Pods. One that is there for a limit alone must neither shut a port nor
  * open it, so it repeats what the namespace says; what a Pod says by itself nobody here knows.
  */
 export function accessPolicyOf({ mtls, authorization }: Intent, namespace: NamespaceInfo | undefined): AccessPolicy {
   if (authorization !== undefined) return "deny";
-  if (mtls !== undefined) return mtls.mode === "Strict" ? "all-authenticated" : "all-unauthenticated";
-  const found = namespace?.annotations[DEFAULT_POLICY_ANNOTATION];
-  return ACCESS_POLICIES.find((known) => known === found) ?? INSTALLED_DEFAULT;
+  const byDefault = defaultPolicyIn(namespace) ?? INSTALLED_DEFAULT;
+  return mtls === undefined ? byDefault : withMtls(byDefault, mtls.mode);
+}
+
+/** mTLS says how clients come. From where, and whether any may, is not its to change: that takes another verb. */
+function withMtls(byDefault: AccessPolicy, mode: MtlsIntent["mode"]): AccessPolicy {
+  if (byDefault === "deny") return "deny";
+  const from = byDefault.startsWith("cluster-") ? "cluster" : "all";
+  return mode === "Strict" ? `${from}-authenticated` : `${from}-unauthenticated`;
 }
 
 /** The part of a MeshTLSAuthentication that Fairlead writes: one of both. */
@@ -65,13 +78,15 @@ export interface Grant {
 const ANY_IDENTITY: MeshTlsSpec = { identities: ["*"] };
 
 /** Whom a Server lets in by other objects than itself. Before 2.16 it lets in nobody by itself. */
-export function grantsOf({ mtls, authorization }: Intent, version: LinkerdVersion): readonly Grant[] {
+export function grantsOf(intent: Intent, { version, namespace }: ServiceView): readonly Grant[] {
+  const { mtls, authorization } = intent;
   const isStrict = mtls?.mode === "Strict";
   if (authorization !== undefined) {
     const grants = (authorization.allow ?? []).map((entry) => grantOf(entry, isStrict));
     return [...new Map(grants.map((grant) => [grant.name, grant])).values()];
   }
-  if (mtls === undefined || supports(version, "serverAccessPolicy")) return [];
+  const isSaidByServer = mtls === undefined || supports(version.linkerd, "serverAccessPolicy");
+  if (isSaidByServer || accessPolicyOf(intent, namespace) === "deny") return [];
   return [named("mtls", isStrict ? { meshTls: ANY_IDENTITY } : {})];
 }
 

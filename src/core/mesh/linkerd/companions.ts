@@ -34,7 +34,7 @@ export function linkerdCompanions({ service, intent }: LinkerdHost): readonly Co
   const { rateLimit, mtls, authorization } = possible;
   const isForClients = mtls !== undefined || authorization !== undefined;
   const ports = inboundPorts(service).filter(({ speaksHttp }) => speaksHttp || isForClients);
-  const grants = grantsOf(possible, linkerd);
+  const grants = grantsOf(possible, service);
   const make = maker(service.key);
   return [
     ...grants.flatMap((grant) => authenticationsOf(grant, make)),

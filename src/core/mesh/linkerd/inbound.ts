@@ -1,7 +1,8 @@
 import { type Finding, finding } from "../../finding.ts";
 import type { AuthorizationIntent, Intent, RateLimitIntent } from "../../intent/intent.ts";
+import { quote } from "../../text.ts";
 import { POD_SECTIONS, podLabels, withoutSelector } from "../pods.ts";
-import { accessPolicyOf, DEFAULT_POLICY_ANNOTATION } from "./access.ts";
+import { accessPolicyOf, DEFAULT_POLICY_ANNOTATION, defaultPolicyIn } from "./access.ts";
 import type { ServiceView } from "./eligibility.ts";
 import { featureSince, type LinkerdVersion, supports } from "./version.ts";
 
@@ -48,10 +49,14 @@ function strangersShare(): Finding {
   });
 }
 
-/** A Server is for one port. */
+/** A Server is for one port, and takes the place of what a Pod says of it. */
 function namedPortsOnly(section: "mtls" | "authorization"): Finding {
+  const ports = "On Linkerd it holds on the ports that the Service leads to";
   return finding("FL311", `spec.${section}`, {
-    message: "On Linkerd it holds on the ports that the Service leads to, and on no other port of its Pods",
+    message:
+      section === "mtls"
+        ? `${ports}, whatever default Pods or the installation have, and on no other port`
+        : `${ports}, and on no other port of its Pods`,
     fix: "add to the Service each port that it is to hold on",
   });
 }
@@ -89,17 +94,36 @@ export function unfitForLinkerd({ service, intent }: LinkerdHost): readonly Find
   if (podLabels(service.object) === undefined) {
     return sections.map((section) => withoutSelector(section, service.key.name));
   }
-  const isLimitAlone = sections.length === 1 && intent.rateLimit !== undefined;
-  const isSaid = service.namespace?.annotations[DEFAULT_POLICY_ANNOTATION] !== undefined;
-  return isLimitAlone && !isSaid && supports(service.version.linkerd, "localRateLimit")
-    ? [replacesDefault(service)]
-    : [];
+  const isLimited = intent.rateLimit !== undefined && supports(service.version.linkerd, "localRateLimit");
+  return [
+    ...(isLimited && sections.length === 1 ? [replacesDefault(service)] : []),
+    ...(intent.authorization === undefined && intent.mtls !== undefined ? widensNetworks({ service, intent }) : []),
+  ];
 }
 
-/** Without the annotation Linkerd lets in everybody, unless the installation or the Pods say otherwise. */
+/** Pods may say otherwise than their namespace; where it says nothing, the installation may, too. */
 function replacesDefault({ key, namespace }: ServiceView): Finding {
+  const isSaid = defaultPolicyIn(namespace) !== undefined;
+  const written = namespace?.annotations[DEFAULT_POLICY_ANNOTATION];
+  const unknown =
+    isSaid || written === undefined ? "" : `; the namespace says ${quote(written)}, which Linkerd does not know`;
   return finding("FL311", "spec.rateLimit", {
-    message: `With a limit Linkerd lets in ${accessPolicyOf({}, namespace)} to Service ${key.name}, whatever default its Pods or the installation have`,
-    fix: `nothing to do where they have none; else set spec.mtls, or annotate the namespace with ${DEFAULT_POLICY_ANNOTATION}`,
+    message: `With a limit Linkerd lets in ${accessPolicyOf({}, namespace)} to Service ${key.name}, whatever default its Pods${isSaid ? "" : " or the installation"} have${unknown}`,
+    fix: isSaid
+      ? "nothing to do where they have none of their own; else say in spec.authorization who may send requests"
+      : `nothing to do where they have none; else annotate the namespace with ${DEFAULT_POLICY_ANNOTATION}`,
   });
+}
+
+/** Without an accessPolicy only a NetworkAuthentication could say which networks are the cluster's. */
+function widensNetworks({ service, intent }: LinkerdHost): readonly Finding[] {
+  const { version, namespace } = service;
+  const wanted = accessPolicyOf(intent, namespace);
+  if (supports(version.linkerd, "serverAccessPolicy") || !wanted.startsWith("cluster-")) return [];
+  return [
+    finding("FL311", "spec.mtls", {
+      message: `Linkerd ${version.linkerd.text} cannot keep to ${wanted}: clients outside the networks of the cluster get in to Service ${service.key.name}, too`,
+      fix: `upgrade Linkerd to ${featureSince("serverAccessPolicy")}, or list these networks in spec.authorization.allow`,
+    }),
+  ];
 }
