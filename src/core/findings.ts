@@ -260,6 +260,11 @@ export const FINDINGS = {
     "Unknown value of the label fairlead.dev/inject",
     "The label knows disabled and enabled. Another value counts as no label.",
   ),
+  FL604: entry(
+    "warn",
+    "Left alone, and open",
+    "What Fairlead leaves alone has no objects beside it either, so mtls and authorization of policies do not hold there.",
+  ),
   FL701: entry(
     "deny",
     "The rule or exception does not fit its schema",

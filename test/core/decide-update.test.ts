@@ -243,6 +243,17 @@ describe("policies, labels and namespaces that change", () => {
     expect(api.revision).toBeUndefined();
   });
 
+  test("and warns where that leaves it open, until the label is gone again", () => {
+    const api = cluster(policy({ timeout: { idle: "5s" }, mtls: { mode: "Strict" } }));
+    api.write(service());
+    expect(api.codes).toEqual([]);
+    api.write({ ...api.object, metadata: { ...api.object.metadata, labels: { "fairlead.dev/inject": "disabled" } } });
+    expect(api.codes).toEqual(["FL604"]);
+    expect(api.warnings.join()).toContain("It is left without mtls: whom policies kept out by that gets in");
+    api.write(service());
+    expect(api.codes).toEqual([]);
+  });
+
   test("a Service that becomes headless loses what was injected", () => {
     const api = cluster(TIMEOUTS);
     api.write(service());

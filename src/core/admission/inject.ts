@@ -12,6 +12,7 @@ import type { MeshCompiler, TargetContext } from "../mesh/mesh.ts";
 import { obstaclesTo } from "../mesh/pods.ts";
 import type { MeshVersion } from "../mesh/version.ts";
 import { INJECT_LABEL, RECORD_ANNOTATION, REVISION_LABEL } from "../names.ts";
+import { list } from "../text.ts";
 import { candidates } from "./candidates.ts";
 import { compileSection, type WantedGroup } from "./compiled.ts";
 import { ownedByController } from "./left-alone.ts";
@@ -179,9 +180,26 @@ export function wantedGroups(target: TargetContext, namespaceMesh: MeshCompiler)
       if (eligibility.eligible) groups.push(...ofSection.groups);
     }
   }
-  if (labelsOf(object)[INJECT_LABEL] === "disabled") return { groups: [], compiled, findings: [] };
+  if (labelsOf(object)[INJECT_LABEL] === "disabled") {
+    return { groups: [], compiled, findings: lettingIn(sections, `metadata.labels["${INJECT_LABEL}"]`) };
+  }
   const owned = ownedByController(object);
-  return owned === undefined ? { groups, compiled, findings } : { groups: [], compiled, findings: [owned] };
+  if (owned === undefined) return { groups, compiled, findings };
+  return { groups: [], compiled, findings: [owned, ...lettingIn(sections, owned.path)] };
+}
+
+/** What is left alone has nothing beside it either. Whoever opts out because of a timeout may not think of that. */
+function lettingIn(sections: readonly (readonly [Section, CompiledPolicy])[], path: string): readonly Finding[] {
+  const lost = sections
+    .map(([section]) => section)
+    .filter((section) => section === "mtls" || section === "authorization");
+  if (lost.length === 0) return [];
+  return [
+    finding("FL604", path, {
+      message: `It is left without ${list(lost)}: whom policies kept out by that gets in`,
+      fix: `label it ${INJECT_LABEL}: enabled, or keep them out otherwise`,
+    }),
+  ];
 }
 
 function withoutMesh(
