@@ -85,6 +85,22 @@ describe("what Linkerd says to a section", () => {
     ]);
   });
 
+  test.each<readonly [object, string, "opaque" | "unknown"]>([
+    [{ port: 13306, targetPort: 3306 }, "2.20", "opaque"],
+    [{ port: 13306, targetPort: "mysql" }, "2.20", "unknown"],
+    [{ port: 80, targetPort: 3306, appProtocol: "http" }, "2.20", "unknown"],
+    [{ port: 80, targetPort: 3306, appProtocol: "http" }, "2.17", "opaque"],
+  ])("the port %j in %s: %s, and a limit where that is not opaque", (port, version, wanted) => {
+    const objects = [NAMESPACE, users({ ports: [port] })];
+    const limits = wanted === "opaque" ? [] : [expect.objectContaining({ total: { requestsPerSecond: 100 } })];
+    expect(planned({ ...LIMIT, ...STRICT }, objects, version)).toEqual([
+      expect.objectContaining({ proxyProtocol: wanted }),
+      ...limits,
+    ]);
+    const unlimited = wanted === "opaque" ? ["FL304 spec.rateLimit"] : [];
+    expect(told({ ...LIMIT, ...STRICT }, objects.slice(1), version)).toEqual([NAMED_ONLY, ...unlimited]);
+  });
+
   test("limits came with 2.17; the rest is as old as all versions that are known", () => {
     expect(told(LIMIT, [users()], "2.16")).toEqual(["FL310 spec.rateLimit"]);
     expect(told(STRICT, [users()], "2.14")).toEqual([NAMED_ONLY]);

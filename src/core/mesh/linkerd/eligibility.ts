@@ -74,16 +74,24 @@ function refused(message: string, fix: string): Eligibility {
 function whyNotHttp(port: ServicePort, target: ServiceView): string | undefined {
   const protocol = port.protocol ?? "TCP";
   if (protocol !== "TCP") return `port ${port.port} (${protocol})`;
-  if (typeof port.appProtocol === "string" && decidesByAppProtocol(target.version.linkerd)) {
+  if (saysProtocol(port, target)) {
     return HTTP_APP_PROTOCOLS.has(port.appProtocol) ? undefined : `port ${port.port} (appProtocol ${port.appProtocol})`;
   }
-  if (!isListedOpaque(port, target)) return undefined;
+  if (!isListedOpaque(port.port, target)) return undefined;
   const isDefault = writtenOpaquePorts(target) === undefined;
   return `port ${port.port} (${isDefault ? "opaque by default" : `opaque by ${OPAQUE_PORTS}`})`;
 }
 
+/** Then no list of opaque ports counts. */
+function saysProtocol(
+  port: ServicePort,
+  { version }: ServiceView,
+): port is ServicePort & { readonly appProtocol: string } {
+  return typeof port.appProtocol === "string" && decidesByAppProtocol(version.linkerd);
+}
+
 /** By the list of the Service, else that of its namespace, else Linkerd's. */
-function isListedOpaque({ port }: ServicePort, target: ServiceView): boolean {
+function isListedOpaque(port: number, target: ServiceView): boolean {
   const written = writtenOpaquePorts(target);
   const opaque = written === undefined ? DEFAULT_OPAQUE_PORTS : parsePortRanges(written);
   return opaque.some(([from, to]) => port >= from && port <= to);
@@ -100,14 +108,22 @@ export interface InboundPort {
   readonly speaksHttp: boolean;
   /** Linkerd's proxy is not to look for a protocol there. */
   readonly isOpaque: boolean;
+  /** Clients take it for HTTP, by its number on the Service, and the Pods do not, by theirs. */
+  readonly isDisputed: boolean;
 }
 
-/** Each port of the Pods once, in the order of the Service; it speaks HTTP where one port of the Service says so. */
+/**
+ * Each port of the Pods once, in the order of the Service; it speaks HTTP where one port of the Service says so. The list of
+ * opaque ports is read by number, at clients that of the Service and at the Pods their own.
+ */
 export function inboundPorts(target: ServiceView): readonly InboundPort[] {
   const ports = recordsIn((target.object as Service).spec?.ports).filter(({ protocol = "TCP" }) => protocol === "TCP");
   return [...Map.groupBy(ports, ({ port, targetPort = port }) => targetPort)].map(([port, leading]) => {
-    const speaksHttp = leading.some((one) => whyNotHttp(one, target) === undefined);
-    return { port, speaksHttp, isOpaque: !speaksHttp && leading.some((one) => isListedOpaque(one, target)) };
+    const ofHttp = leading.filter((one) => whyNotHttp(one, target) === undefined);
+    const isListed = typeof port === "number" && isListedOpaque(port, target);
+    const speaksHttp = ofHttp.some((one) => !isListed || saysProtocol(one, target));
+    const isOpaque = !speaksHttp && (isListed || leading.some((one) => isListedOpaque(one.port, target)));
+    return { port, speaksHttp, isOpaque, isDisputed: ofHttp.length > 0 && !speaksHttp };
   });
 }
 

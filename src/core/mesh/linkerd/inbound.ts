@@ -3,7 +3,7 @@ import type { AuthorizationIntent, Intent, RateLimitIntent } from "../../intent/
 import { quote } from "../../text.ts";
 import { POD_SECTIONS, podLabels, withoutSelector } from "../pods.ts";
 import { accessPolicyOf, DEFAULT_POLICY_ANNOTATION, defaultPolicyIn } from "./access.ts";
-import type { ServiceView } from "./eligibility.ts";
+import { inboundPorts, type ServiceView } from "./eligibility.ts";
 import { featureSince, type LinkerdVersion, supports } from "./version.ts";
 
 /** What Linkerd cannot do, and does differently, about requests that come in. */
@@ -96,9 +96,20 @@ export function unfitForLinkerd({ service, intent }: LinkerdHost): readonly Find
   }
   const isLimited = intent.rateLimit !== undefined && supports(service.version.linkerd, "localRateLimit");
   return [
+    ...(isLimited ? unlimitedPorts(service) : []),
     ...(isLimited && sections.length === 1 ? [replacesDefault(service)] : []),
     ...(intent.authorization === undefined && intent.mtls !== undefined ? widensNetworks({ service, intent }) : []),
   ];
+}
+
+function unlimitedPorts(service: ServiceView): readonly Finding[] {
+  const disputed = inboundPorts(service).filter(({ isDisputed }) => isDisputed);
+  return disputed.map(({ port }) =>
+    finding("FL304", "spec.rateLimit", {
+      message: `The limit does not act on port ${port} of the Pods, which is opaque there by its number`,
+      fix: "set appProtocol: http on its port of the Service (2.18), or write opaque-ports without it on the Service",
+    }),
+  );
 }
 
 /** Pods may say otherwise than their namespace; where it says nothing, the installation may, too. */
