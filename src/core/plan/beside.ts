@@ -39,15 +39,12 @@ export function besideService(target: TargetContext, effective: Json, { ofPeople
   const written = withoutImpossible(wanted, namesakes);
   const leftOut = sectionsLeftOut(wanted, written);
   const missing = new Set([...unwritten, ...leftOut]);
-  const carriers = written.map((it) => carrierOf(it.object));
   const stood = before.get(targetText(key));
-  const names = new Set(carriers.map((carrier) => targetText(carrier.key)));
-  const kept = (stood?.carriers ?? []).filter(
-    (carrier) => isKept(kindOf(carrier), missing) && !names.has(targetText(carrier.key)),
-  );
+  const kept = (stood?.carriers ?? []).filter((carrier) => isKept(kindOf(carrier), missing));
   const guarded = kept.flatMap((carrier) => kindOf(carrier)?.guards ?? []).filter((section) => missing.has(section));
   return {
-    carriers: [...kept, ...carriers],
+    // Of one that is kept and written again, the second is taken.
+    carriers: [...kept, ...written.map((it) => carrierOf(it.object))],
     findings: [...findings.map((item) => item.finding), ...namesakes.map(nameTaken)],
     inForce: {
       ...membersOf(effective, (name) => !has(leftOut, name)),
