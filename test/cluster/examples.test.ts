@@ -92,7 +92,7 @@ const ADMITTED: readonly Example[] = [
       "authorizationpolicy.security.istio.io invoices/fairlead-api.deny",
       "peerauthentication invoices/fairlead-api",
     ],
-    findings: [],
+    findings: ["FL311"],
   },
   {
     name: "timeouts",

@@ -220,8 +220,9 @@ describe("a half-open connection", () => {
   test("is cut after the time without a word, staleness shows it, and the watch resumes without a list", async () => {
     const clock = new FakeClock();
     const cached = new Cached({ clock, tuning: { inactivityMs: 1_500 } });
+    await cached.watch.whenSynced();
     await churn();
-    // What comes through the watch shows that it is open.
+    // What comes after the list comes through the watch, which is open then.
     await cached.converged();
     const { watches } = cached.watch.counters;
     proxy.mute();
