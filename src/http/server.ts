@@ -10,6 +10,7 @@ import type { Logger } from "pino";
 import { PHASES } from "../core/admission/review.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import { type Answer, type Call, type Door, statusBody } from "./admission.ts";
+import { inBatches } from "./batches.ts";
 import { type BodyLimits, readBody } from "./body.ts";
 import { type RefusalReason, refuse, type RefuseLimits, send } from "./respond.ts";
 
@@ -80,13 +81,31 @@ interface ServerContext {
   readonly options: AdmissionServerOptions;
   readonly limits: ServerLimits;
   readonly doorOf: (url: string) => Door | undefined;
+  /** Answers soon after, together with the others of this turn of the event loop. */
+  readonly answerSoon: (review: Arrived) => void;
   draining: boolean;
+}
+
+interface Arrived {
+  readonly res: ServerResponse;
+  readonly door: Door;
+  readonly call: Call;
 }
 
 /** The TLS port that answers `POST /<door>/<secret>` for each of {@link PHASES}, and nothing else. */
 export async function startAdmissionServer(options: AdmissionServerOptions): Promise<AdmissionServer> {
   const limits = { ...SERVER_LIMITS, ...options.limits };
-  const context: ServerContext = { options, limits, doorOf: doorFinder(options.pathSecret), draining: false };
+  const context: ServerContext = {
+    options,
+    limits,
+    doorOf: doorFinder(options.pathSecret),
+    answerSoon: inBatches({
+      answer: ({ res, door, call }: Arrived) => ({ res, answer: answerSafely(door, call, options) }),
+      send: ({ res, answer }) => send(res, answer, context.draining),
+      monotonicMs: () => performance.now(),
+    }),
+    draining: false,
+  };
   const tls = (pair: ServingPair): SecureContextOptions => ({
     cert: pair.certPem,
     key: pair.keyPem,
@@ -156,7 +175,7 @@ function handle(req: IncomingMessage, res: ServerResponse, context: ServerContex
   } else if (isJson(req)) {
     readBody(req, context.limits, (result) => {
       const traceparent = req.headers["traceparent"] as string | undefined;
-      if (result.ok) send(res, answerSafely(door, { body: result.body, traceparent }, context), context.draining);
+      if (result.ok) context.answerSoon({ res, door, call: { body: result.body, traceparent } });
       else turnAway(result.why);
     });
   } else {
@@ -165,7 +184,7 @@ function handle(req: IncomingMessage, res: ServerResponse, context: ServerContex
 }
 
 /** The handler catches for itself; this is the belt to its braces. */
-function answerSafely(door: Door, call: Call, { options }: ServerContext): Answer {
+function answerSafely(door: Door, call: Call, options: AdmissionServerOptions): Answer {
   try {
     return options.answer(door, call);
   } catch (error) {
