@@ -33,7 +33,7 @@ export function showMs(ms: number): string {
   return `${ms}ms`;
 }
 
-/** In bytes. */
+/** In bytes. Half of a surrogate pair alone counts as U+FFFD, which Go's JSON decoder makes of it. */
 export function utf8Length(text: string): number {
   let bytes = 0;
   for (let at = 0; at < text.length; at++) {

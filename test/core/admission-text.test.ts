@@ -1,7 +1,8 @@
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { denialText, warningTexts } from "../../src/core/admission/text.ts";
 import { annotationPath, type Finding } from "../../src/core/finding.ts";
-import { list, quote, showMs, withArticle } from "../../src/core/text.ts";
+import { list, quote, showMs, utf8Length, withArticle } from "../../src/core/text.ts";
 
 function item(changes: Partial<Finding> = {}): Finding {
   return { code: "FL502", severity: "warn", path: "spec.timeout", message: "Kept it", fix: "remove it", ...changes };
@@ -124,6 +125,15 @@ test.each([
   [3_600_001, "3600001ms"],
 ])("showMs(%i) is %s", (ms, text) => {
   expect(showMs(ms)).toBe(text);
+});
+
+test("utf8Length() counts what is sent, and half of a surrogate pair as what a decoder makes of it", () => {
+  const units = fc.constantFrom("a", "ÿ", "€", "\ufffd", "\ud83d", "\ude00");
+  fc.assert(
+    fc.property(fc.string({ unit: units }), (text) => {
+      expect(utf8Length(text)).toBe(Buffer.byteLength(text));
+    }),
+  );
 });
 
 test("list() and withArticle()", () => {

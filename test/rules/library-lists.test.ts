@@ -132,6 +132,8 @@ test.each<readonly [string, readonly Value[], number]>([
   ["format.dns1123Subdomain", [], 1],
   ["isSorted", [[1, 2, 3, 4, 5]], 5],
   ["isSorted", [["ab", "cd"]], 0],
+  // Half of a pair is U+FFFD to the API server, three bytes.
+  ["isSorted", [["\ud800".repeat(10), "cd"]], 3],
   ["indexOf", ["abcdefghij abcdefghij", "x"], 2],
   [
     "sets.contains",

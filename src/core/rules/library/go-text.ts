@@ -51,17 +51,6 @@ export function trimSpace(text: string): string {
   return text.slice(start, end);
 }
 
-/** Bytes of the text in UTF-8. */
-export function utf8Length(text: string): number {
-  let bytes = 0;
-  for (let at = 0; at < text.length; at++) {
-    const unit = text.charCodeAt(at);
-    // Each half of a surrogate pair stands for two of its four bytes.
-    bytes += unit < 0x80 ? 1 : unit < 0x800 || (unit >= 0xd800 && unit < 0xe000) ? 2 : 3;
-  }
-  return bytes;
-}
-
 /** The text of UTF-8 bytes; each byte that is part of none becomes U+FFFD. */
 export function decodeUtf8(bytes: Uint8Array): string {
   let text = "";

@@ -1,4 +1,4 @@
-import { utf8Length } from "./go-text.ts";
+import { utf8Length } from "../../text.ts";
 
 /** Rules for names with Kubernetes' messages (apimachinery, pkg/util/validation and pkg/api/validate/content). */
 

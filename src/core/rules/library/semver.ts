@@ -1,7 +1,8 @@
+import { utf8Length } from "../../text.ts";
 import type { Library } from "../cel/library.ts";
 import { CelError, type Opaque } from "../cel/values.ts";
 import { BOOL, type Cost, declare, INT, method, opaque, plain, STRING, traversal } from "./define.ts";
-import { goQuote, utf8Length } from "./go-text.ts";
+import { goQuote } from "./go-text.ts";
 
 const NAME = "kubernetes.Semver";
 const SEMVER = opaque(NAME);

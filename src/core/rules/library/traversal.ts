@@ -1,7 +1,7 @@
+import { utf8Length } from "../../text.ts";
 import { entriesOf } from "../cel/standard-maps.ts";
 import { elementsOf, isCelMap, isList, isRecord, type Value } from "../cel/values.ts";
 import { TRAVERSAL_FACTOR } from "./define.ts";
-import { utf8Length } from "./go-text.ts";
 
 /** Units of reading the first argument with all that is in it (traversalCost of Kubernetes' cost.go). */
 export function traversalOf([value]: readonly Value[]): number {
