@@ -116,7 +116,7 @@ function worldOf({ before, defaults, nowMs }: PlanChange, objects: Objects, writ
 
 /** By the webhook where the namespace has opted in, by the controller where it no longer has. */
 function storedTarget(write: Write, world: FileWorld): KubernetesObject {
-  const key = targetKeyOf(write.object);
+  const key = keyIfTarget(write.object);
   if (key === undefined) return write.object;
   const stored = storedBy(write, world);
   const action = planTarget(stored, key, world)?.first;
@@ -137,7 +137,7 @@ function policyIn(world: World, object: KubernetesObject) {
 }
 
 /** Undefined where no policy can be aimed at the object. */
-export function targetKeyOf(object: KubernetesObject): TargetKey | undefined {
+export function keyIfTarget(object: KubernetesObject): TargetKey | undefined {
   const kind = targetKindOf(groupOf(object.apiVersion ?? ""), object.kind ?? "");
   if (kind === undefined) return undefined;
   return { group: kind.group, kind: kind.kind, namespace: namespaceOf(object), name: object.metadata?.name ?? "" };

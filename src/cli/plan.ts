@@ -3,7 +3,7 @@ import { worldInForce } from "../core/plan/in-force-world.ts";
 import { type Standing, standingsOf } from "../core/plan/standing.ts";
 import type { KubernetesObject } from "../core/kubernetes.ts";
 import type { World } from "../core/world.ts";
-import { type PlanSettings, type PlanWorld, targetKeyOf, worldAfterPlan, worldBeforePlan } from "./plan-world.ts";
+import { type PlanSettings, type PlanWorld, keyIfTarget, worldAfterPlan, worldBeforePlan } from "./plan-world.ts";
 import type { Review } from "./review.ts";
 
 export interface PlanInput extends PlanSettings {
@@ -39,7 +39,7 @@ type Standings = ReadonlyMap<string, Standing>;
 function standingsIn({ objects }: PlanWorld, inForce: World, before: Standings): Standings {
   const ofPeople = [...objects.values()];
   return standingsOf(
-    ofPeople.flatMap((object) => targetKeyOf(object) ?? []),
+    ofPeople.flatMap((object) => keyIfTarget(object) ?? []),
     inForce,
     { ofPeople, before },
   );
