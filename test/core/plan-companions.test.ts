@@ -191,6 +191,17 @@ describe("planCompanions()", () => {
     expect(steps({ live, policies: [policy({ ...BOTH, circuitBreaker: { enabled: false } }, UID)] })).toEqual([]);
   });
 
+  test("a Service that has none and gets none is not planned as a target as well", () => {
+    const stored = policy(BOTH, UID);
+    const world = worldOf([namespace("enforce"), service(), stored]);
+    const policies = world.policiesIn("iam");
+    let looks = 0;
+    const counted = Object.assign(world, { policiesIn: () => ((looks += 1), policies) });
+    const input = { policy: stored, compiled: policies[0], live: [], serves: () => true, world: counted };
+    expect(atOnce(planCompanions(input)).actions).toEqual([]);
+    expect(looks).toBe(1);
+  });
+
   test("a namespace that changes to Linkerd keeps them until the annotations are there", () => {
     const labels = {};
     expect(steps({ live: settled(), labels })).toEqual([]);
