@@ -1,6 +1,6 @@
 import { annotationsOf, type KubernetesObject, recordsIn, type StringMap } from "../core/kubernetes.ts";
 import { DRY_RUN_ANNOTATION } from "../core/mesh/istio/dry-run.ts";
-import { ANY_HOST, hostKeys, ROOT_NAMESPACE } from "../core/mesh/istio/hosts.ts";
+import { ANY_HOST, hostKeys, mayFitIn, ROOT_NAMESPACE } from "../core/mesh/istio/hosts.ts";
 import { LOCAL_RATE_LIMIT, limitsRates } from "../core/mesh/istio/rate-limits.ts";
 import { COMPANION_KINDS, type CompanionKind, GENERATED_ANNOTATION, ISTIO_SECURITY_GROUP } from "../core/names.ts";
 import { isGenerated } from "../core/routes/people.ts";
@@ -101,19 +101,23 @@ export interface CompanionListener {
   readonly emit: (change: Change) => void;
   /** The namespaces that have opted in, by name. */
   readonly optedIn: () => readonly string[];
+  readonly clusterDomain: string;
 }
 
 /** Keeps the objects of one kind, and tells whom a change concerns. */
 export function companionHandler(
   kind: CompanionKind,
   objects: CompanionIndex,
-  { emit, optedIn }: CompanionListener,
+  { emit, optedIn, clusterDomain }: CompanionListener,
 ): WatchHandler {
   const tell = (written: readonly (KubernetesObject | undefined)[]): void => {
     const present = written.filter((object) => object !== undefined);
     for (const change of concerned(kind, present)) emit(change);
-    if (present.some((object) => isForAll(kind, object)))
-      for (const namespace of optedIn()) emit({ type: "hostObject", namespace });
+    const reaching = present.filter((object) => isForOthers(kind, object));
+    const mayActIn = (namespace: string) =>
+      reaching.some((object) => kind.speaksOf === "Pods" || mayFitIn(namespace, object, clusterDomain));
+    for (const namespace of reaching.length === 0 ? [] : optedIn())
+      if (mayActIn(namespace)) emit({ type: "hostObject", namespace });
   };
   return {
     set: (object) => {
@@ -130,10 +134,10 @@ export function companionHandler(
   };
 }
 
-/** Whether it acts in every namespace: one in Istio's root that is for Pods, or for hosts of a pattern. */
-function isForAll({ speaksOf }: CompanionKind, object: KubernetesObject): boolean {
-  if (object.metadata?.namespace !== ROOT_NAMESPACE) return false;
-  return speaksOf === "Pods" || hostKeys(object).includes(ANY_HOST);
+/** Whether it acts in namespaces that it does not name: one in Istio's root for Pods, or one for hosts of a pattern. */
+function isForOthers({ speaksOf }: CompanionKind, object: KubernetesObject): boolean {
+  if (speaksOf === "Pods") return object.metadata?.namespace === ROOT_NAMESPACE;
+  return hostKeys(object).includes(ANY_HOST);
 }
 
 /** Those that Fairlead made for other Services, and in which stands what the one that was written is for. */

@@ -86,7 +86,8 @@ export class ClusterStore implements World {
         this.#watch({ group: kind.group, resource: kind.resource }, this.#targetHandler(kind)),
       ]),
     );
-    const listener = { emit, optedIn: () => this.#optedIn() };
+    const { clusterDomain } = options.defaults;
+    const listener = { emit, optedIn: () => this.#optedIn(), clusterDomain };
     this.#companionWatches = new Map(
       COMPANION_KINDS.map((kind) => [
         kind,

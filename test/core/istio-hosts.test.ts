@@ -3,7 +3,12 @@ import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import { ANY_HOST, hostKeys, mentionOf } from "../../src/core/mesh/istio/hosts.ts";
 import type { Change } from "../../src/k8s/change.ts";
 import { companionHandler, CompanionIndex } from "../../src/k8s/companion-index.ts";
-import { type CompanionKind, DESTINATION_RULE, ISTIO_AUTHORIZATION_POLICY } from "../../src/core/names.ts";
+import {
+  type CompanionKind,
+  DESTINATION_RULE,
+  ISTIO_AUTHORIZATION_POLICY,
+  VIRTUAL_SERVICE,
+} from "../../src/core/names.ts";
 import { namespace, policy, service, validate, worldOf } from "./worlds.ts";
 
 const HOST = "user-service.iam.svc.cluster.local";
@@ -107,6 +112,7 @@ describe("CompanionIndex", () => {
     const handler = companionHandler(DESTINATION_RULE, new CompanionIndex(), {
       emit: (change) => changes.push(change),
       optedIn: () => ["iam", "shop", "web"],
+      clusterDomain: "cluster.local",
     });
     handler.set(ours);
     expect(changes.splice(0)).toEqual(
@@ -123,19 +129,22 @@ describe("CompanionIndex", () => {
     ]);
   });
 
+  /** What is told when it comes; the same when it goes. */
+  function toldOf(kind: CompanionKind, written: KubernetesObject): readonly string[] {
+    const told: string[] = [];
+    const handler = companionHandler(kind, new CompanionIndex(), {
+      emit: ({ type, namespace: of }) => told.push(`${type} ${of}`),
+      optedIn: () => ["iam", "shop"],
+      clusterDomain: "cluster.local",
+    });
+    handler.set(written);
+    const first = told.splice(0);
+    handler.delete(written.metadata?.namespace ?? "", written.metadata?.name ?? "");
+    expect(told).toEqual(first);
+    return first;
+  }
+
   test("tells every namespace that has opted in of what acts in all of them from Istio's root namespace", () => {
-    const toldOf = (kind: CompanionKind, written: KubernetesObject): readonly string[] => {
-      const told: string[] = [];
-      const handler = companionHandler(kind, new CompanionIndex(), {
-        emit: ({ type, namespace: of }) => told.push(`${type} ${of}`),
-        optedIn: () => ["iam", "shop"],
-      });
-      handler.set(written);
-      const first = told.splice(0);
-      handler.delete(written.metadata?.namespace ?? "", written.metadata?.name ?? "");
-      expect(told).toEqual(first);
-      return first;
-    };
     const nothing = (of: string) => ({ kind: "AuthorizationPolicy", metadata: { namespace: of, name: "nothing" } });
     const everyone = ["istio-system", "iam", "shop"].map((of) => `hostObject ${of}`);
     expect(toldOf(ISTIO_AUTHORIZATION_POLICY, nothing("istio-system"))).toEqual(everyone);
@@ -143,4 +152,22 @@ describe("CompanionIndex", () => {
     expect(toldOf(DESTINATION_RULE, rule("*.local", "istio-system"))).toEqual(everyone);
     expect(toldOf(DESTINATION_RULE, rule(HOST, "istio-system"))).toEqual(["hostObject iam"]);
   });
+
+  test.each<readonly [string, readonly string[]]>([
+    ["*", ["iam", "shop"]],
+    ["*.svc.cluster.local", ["iam", "shop"]],
+    ["*.shop.svc.cluster.local", ["shop"]],
+    ["*-api.iam.svc.cluster.local", ["iam"]],
+    ["*.workshop.svc.cluster.local", []],
+    ["*.shop.svc.other", []],
+    ["*.example.com", []],
+  ])(
+    "tells of %s, wherever it stands, the namespaces that have opted in and have hosts that it may fit",
+    (host, of) => {
+      const told = ["web", ...of].map((name) => `hostObject ${name}`);
+      expect(toldOf(DESTINATION_RULE, rule(host, "web"))).toEqual(told);
+      expect(toldOf(VIRTUAL_SERVICE, virtual(["cart", host], "web", { gateways: ["public", "mesh"] }))).toEqual(told);
+      expect(toldOf(VIRTUAL_SERVICE, virtual([host], "web", { gateways: ["public"] }))).toEqual(["hostObject web"]);
+    },
+  );
 });

@@ -249,6 +249,7 @@ describe("two Services for the same Pods", () => {
     const handler = companionHandler(ISTIO_AUTHORIZATION_POLICY, index, {
       emit: (change) => changes.push(change),
       optedIn: () => [],
+      clusterDomain: "cluster.local",
     });
     const allows = ["user-service", "admin"].flatMap((name) =>
       wantedBeside(name, objects).objects.filter(({ kind }) => kind === "AuthorizationPolicy"),

@@ -215,6 +215,7 @@ test("CompanionIndex keeps of a Server what tells its Pods and port, and tells i
   const handler = companionHandler(SERVER, index, {
     emit: (change) => changes.push(change),
     optedIn: () => ["iam", "web"],
+    clusterDomain: "cluster.local",
   });
   const spec = { podSelector: {}, port: 8080, proxyProtocol: "opaque" };
   handler.set(made("Server", spec));

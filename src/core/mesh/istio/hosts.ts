@@ -41,6 +41,20 @@ export function mentionOf(host: string, object: KubernetesObject): "name" | "pat
   return hosts.some((text) => text.startsWith("*") && host.endsWith(text.slice(1))) ? "pattern" : undefined;
 }
 
+/** Whether it may speak by a pattern, for requests within the mesh, of a Service in the namespace. */
+export function mayFitIn(namespace: string, object: KubernetesObject, clusterDomain: string): boolean {
+  // What the hosts of the namespace have in common; a pattern may also begin within the name of the Service.
+  const common = `.${namespace}.svc.${clusterDomain}`;
+  const patterns = actsInMesh(object) ? writtenHosts(object).filter((text) => text.startsWith("*")) : [];
+  return patterns.some((text) => common.endsWith(text.slice(1)) || text.endsWith(common));
+}
+
+/** A VirtualService of gateways alone leaves the mesh alone. */
+export function actsInMesh({ spec }: KubernetesObject): boolean {
+  const gateways: unknown = isRecord(spec) ? spec["gateways"] : undefined;
+  return !Array.isArray(gateways) || gateways.length === 0 || gateways.includes("mesh");
+}
+
 /** As they stand in the object. */
 function writtenHosts({ spec }: KubernetesObject): readonly string[] {
   if (!isRecord(spec)) return [];

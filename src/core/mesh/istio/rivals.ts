@@ -5,7 +5,7 @@ import { isGenerated, peoplesRoutes } from "../../routes/people.ts";
 import { list } from "../../text.ts";
 import type { Companion } from "../companion.ts";
 import type { TargetContext } from "../mesh.ts";
-import { hostOf, mentionOf, ROOT_NAMESPACE } from "./hosts.ts";
+import { actsInMesh, hostOf, mentionOf, ROOT_NAMESPACE } from "./hosts.ts";
 import { workloadRivals } from "./workload-rivals.ts";
 
 /**
@@ -23,17 +23,12 @@ export function istioRivals(companion: Companion, service: TargetContext): reado
   return companion.kind.kind === "VirtualService" ? [...rivals, ...routesOf(service, path)] : rivals;
 }
 
-/**
- * A DestinationRule without trafficPolicy only adds subsets, unless clients find it first: then Istio looks no further. A
- * VirtualService of gateways leaves the mesh alone.
- */
-function isInForce({ kind, spec, metadata }: KubernetesObject, ofService: string): boolean {
+/** A DestinationRule without trafficPolicy only adds subsets, unless clients find it first: then Istio looks no further. */
+function isInForce(object: KubernetesObject, ofService: string): boolean {
+  const { kind, spec, metadata } = object;
   if (!isRecord(spec) || metadata?.deletionTimestamp) return false;
-  if (kind === "DestinationRule") {
-    return spec["trafficPolicy"] !== undefined || ![ofService, ROOT_NAMESPACE].includes(metadata?.namespace ?? "");
-  }
-  const gateways: unknown = spec["gateways"];
-  return !Array.isArray(gateways) || gateways.length === 0 || gateways.includes("mesh");
+  if (kind !== "DestinationRule") return actsInMesh(object);
+  return spec["trafficPolicy"] !== undefined || ![ofService, ROOT_NAMESPACE].includes(metadata?.namespace ?? "");
 }
 
 function rivalry(object: KubernetesObject, service: TargetContext, path: string): readonly Finding[] {
