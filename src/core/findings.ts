@@ -19,7 +19,7 @@ export const FINDINGS = {
   FL202: entry(
     "deny",
     "Per-try timeout above the request timeout",
-    "The request ends before the first try may time out, so no try is ever repeated because of its timeout.",
+    "The request ends before the first try may time out, so no try is ever repeated because of its timeout. Where the two are of two policies for one target, it is a warning to both.",
   ),
   FL203: entry(
     "warn",

@@ -8,6 +8,7 @@ import { namespace, policy, service, validate, worldOf } from "./worlds.ts";
 
 const FIRST = { name: "first", uid: "u-1", creationTimestamp: "2026-01-01T00:00:00Z" };
 const SECOND = { name: "second", uid: "u-2", creationTimestamp: "2026-02-01T00:00:00Z" };
+const OLDEST = { name: "oldest", uid: "u-0", creationTimestamp: "2025-01-01T00:00:00Z" };
 const FAULTS = { faultInjection: { abort: { percent: 10, status: 503 } } };
 const RETRY = { retry: { maxAttempts: 0 } };
 const USERS = [{ path: { type: "PathPrefix", value: "/users" } }];
@@ -102,5 +103,41 @@ describe("sections of two policies that a mesh does not do side by side", () => 
     expect(text).toContain("users");
     expect(text).not.toContain("weight");
     expect(text).not.toContain("split");
+  });
+});
+
+describe("a try of one policy that may outlast the request of another", () => {
+  const retry = { maxAttempts: 1, statusCodes: ["5xx"], timeout: "3s" };
+  const tries = policy({ retry }, FIRST);
+  const requests = (request: string, spec: object = {}) => policy({ timeout: { request }, ...spec }, SECOND);
+
+  function said(written: KubernetesObject, ...policies: readonly KubernetesObject[]): readonly string[] {
+    const { allowed, findings } = validate(worldWith(LINKERD, ...policies), written);
+    expect(allowed).toBe(true);
+    return findings
+      .filter(({ code }) => code === "FL202")
+      .map(({ severity, path, message, fix }) => `${severity} ${path}: ${message}; ${fix}`);
+  }
+
+  test("is a warning to both, once for each target", () => {
+    const short = requests("2s");
+    const told = (path: string, other: string) =>
+      `warn ${path}: On Service user-service a try may take 3s and the whole request 2s; ${other}; lower retry.timeout below 2s or raise timeout.request`;
+    expect(said(tries, tries, short)).toEqual([
+      told("spec.retry.timeout", "timeout is that of ResiliencePolicy second"),
+    ]);
+    expect(said(short, tries, short)).toEqual([
+      told("spec.timeout.request", "retry is that of ResiliencePolicy first"),
+    ]);
+  });
+
+  test.each<readonly [string, KubernetesObject, readonly KubernetesObject[]]>([
+    ["where it fits", tries, [requests("3s")]],
+    ["where nothing is retried", policy({ retry: { maxAttempts: 0 } }, FIRST), [requests("2s")]],
+    ["on another Service", tries, [requests("2s", { targetRefs: [{ kind: "Service", name: "cart" }] })]],
+    ["where another policy goes first", tries, [requests("2s"), policy({ timeout: { request: "9s" } }, OLDEST)]],
+    ["to a third policy", policy({ circuitBreaker: {} }, OLDEST), [tries, requests("2s")]],
+  ])("is not told %s", (_, written, others) => {
+    expect(said(written, written, ...others)).toEqual([]);
   });
 });

@@ -83,7 +83,8 @@ function triesFitIntoRequest({ intent, pathOf, isOwn }: RequestScope): readonly 
   ];
 }
 
-function activePerTryMs({ retry }: RequestScope["intent"]): number | undefined {
+/** Undefined where nothing is retried, or a try may take as long as the request. */
+export function activePerTryMs({ retry }: RequestScope["intent"]): number | undefined {
   return isRetried(retry) ? retry.timeoutMs : undefined;
 }
 
