@@ -45,7 +45,8 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: BUILD_TIMEOUT_MS,
           fileParallelism: true,
-          maxWorkers: 2,
+          // One more than the cores of the smallest machine: these tests wait a quarter of their time.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },
