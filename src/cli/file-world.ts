@@ -1,4 +1,5 @@
 import { compilePolicy, type CompiledPolicy } from "../core/intent/policy.ts";
+import { isEndpointSlice, podPortsIn, readyIn, type SliceFacts, sliceFacts } from "../core/endpoint-slices.ts";
 import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
 import type { ControlPlane } from "../core/mesh/control-plane.ts";
 import { ANY_HOST, hostKeys } from "../core/mesh/istio/hosts.ts";
@@ -31,6 +32,8 @@ export class FileWorld implements World {
   readonly #targetLists = new Map<string, readonly KubernetesObject[]>();
   readonly #profiles: ServiceProfileInfo[] = [];
   readonly #companions: KubernetesObject[] = [];
+  /** By `namespace/service`. */
+  readonly #slices = new Map<string, Map<string, SliceFacts>>();
   /** Of them those of one namespace and kind, once somebody has asked. */
   readonly #workloads = new Map<string, readonly KubernetesObject[]>();
   readonly #configMaps = new Map<string, KubernetesObject>();
@@ -58,6 +61,9 @@ export class FileWorld implements World {
       this.#profiles.push({ namespace, name, active: isActiveProfile(object) });
     } else if (companionKindOf(group, kind)) {
       this.#companions.push({ ...object, metadata: { ...metadata, namespace } });
+    } else if (isEndpointSlice(object)) {
+      const facts = sliceFacts(object);
+      mapIn(this.#slices, `${namespace}/${facts.service}`).set(name, facts);
     } else if (kind === "ConfigMap" && group === "" && namespace === OWN_NAMESPACE) {
       this.#configMaps.set(name, object);
     }
@@ -96,9 +102,16 @@ export class FileWorld implements World {
     return NO_CONTROL_PLANES;
   }
 
-  /** Files hold no endpoints. */
-  endpointsOf(): undefined {
-    return undefined;
+  endpointsOf(service: string, namespace: string): number | undefined {
+    return readyIn(this.#slicesOf(service, namespace));
+  }
+
+  podPortsOf(service: string, namespace: string, port: string): readonly number[] {
+    return podPortsIn(this.#slicesOf(service, namespace), port);
+  }
+
+  #slicesOf(service: string, namespace: string): Iterable<SliceFacts> {
+    return this.#slices.get(`${namespace}/${service}`)?.values() ?? [];
   }
 
   policiesIn(namespace: string): readonly CompiledPolicy[] {

@@ -1,5 +1,6 @@
 import { applyPatch } from "rfc6902";
 import { planTarget } from "../core/admission/plan.ts";
+import { isEndpointSlice } from "../core/endpoint-slices.ts";
 import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
 import { targetKindOf } from "../core/names.ts";
 import { worldWithoutPolicy, worldWithPolicy } from "../core/policy/world-with-policy.ts";
@@ -83,7 +84,9 @@ function settleWrites(
 ): PlanWorld & { readonly verdicts: Verdicts } {
   const { before, prune } = change;
   const stays = new Set([...refused.keys()].map(({ object }) => identityOf(object)));
-  const kept = [...before.objects].filter(([identity]) => !prune || stays.has(identity)).map(([, object]) => object);
+  const isKept = (identity: string, object: KubernetesObject): boolean =>
+    !prune || stays.has(identity) || isEndpointSlice(object);
+  const kept = [...before.objects].filter(([identity, object]) => isKept(identity, object)).map(([, object]) => object);
   const objects = byIdentity([...kept, ...writes.map(({ object }) => object)]);
   const world = worldOf(change, objects, writes);
   const verdicts = new Map(

@@ -176,9 +176,9 @@ export const FINDINGS = {
     "The meshes add up what AuthorizationPolicies allow: one that people wrote for the same Pods, or that another policy has for them, lets in more clients than the policy says.",
   ),
   FL328: entry(
-    "deny",
-    "A port of the Service leads to a port of the Pods by name",
-    "Istio tells ports of Pods apart by number. Without the number the section could only be written for all ports of the Pods, and would shut those that it is not for.",
+    "warn",
+    "A section waits for the number of a port",
+    "Istio tells ports of Pods apart by number. Where targetPort is a name, an EndpointSlice tells the number as soon as a Pod has an address. Until then the section could only be written for all ports of the Pods, and would shut those that it is not for: nothing is written, and what keeps clients out already stays as it is.",
   ),
   FL331: entry(
     "warn",

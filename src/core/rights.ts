@@ -60,7 +60,7 @@ const WATCHED: readonly Right[] = [
     resources: ["endpointslices"],
     verbs: ["list", "watch"],
     scope: "Cluster",
-    why: "how many endpoints a Service has, while a policy on Istio sets maxEjectionPercent below 100",
+    why: "how many endpoints a Service has, and the numbers of its ports by name, while a policy on Istio depends on them",
   },
   {
     apiGroup: FAIRLEAD_GROUP,

@@ -63,6 +63,8 @@ export interface World extends RuleWorld {
   controlPlanes(): readonly ControlPlane[];
   /** Ready endpoints of a Service; undefined where nobody counts them, or none is known. */
   endpointsOf(service: string, namespace: string): number | undefined;
+  /** The numbers that a port of a Service has on its Pods, by the name of that port; empty where none is known. */
+  podPortsOf(service: string, namespace: string, port: string): readonly number[];
   /** Accepted policies of a namespace, in any order. */
   policiesIn(namespace: string): readonly CompiledPolicy[];
   /** The live target, or undefined when it does not exist (or is not known yet). */

@@ -1,38 +1,29 @@
-import { type KubernetesObject, labelsOf, recordsIn } from "../core/kubernetes.ts";
+import { havePortsAlike, podPortsIn, readyIn, type SliceFacts, sliceFacts } from "../core/endpoint-slices.ts";
+import type { KubernetesObject } from "../core/kubernetes.ts";
 import { NamespacedMap } from "./namespaced.ts";
 import type { ResourceWatch } from "./watch.ts";
 import type { WatchHandler } from "./watch-options.ts";
 
-/** The Service that a slice belongs to (k8s.io/api/discovery/v1, LabelServiceName). */
-const SERVICE_NAME = "kubernetes.io/service-name";
-
-interface EndpointSlice extends KubernetesObject {
-  readonly addressType?: string;
-  readonly endpoints?: readonly { readonly conditions?: { readonly ready?: boolean } }[];
-}
-
-/** What is kept of an EndpointSlice. */
-interface SliceCount {
-  readonly service: string;
-  readonly addressType: string;
-  readonly ready: number;
-}
+/** What of the endpoints of a Service something may depend on: how many are ready, and the numbers of ports on Pods. */
+export type EndpointFact = "count" | "ports";
 
 export interface EndpointListener {
-  /** A count in this namespace is another one. */
-  readonly changed: (namespace: string) => void;
+  /** Something of a Service in this namespace is different. */
+  readonly changed: (namespace: string, facts: readonly EndpointFact[]) => void;
   /** All of them are known for the first time. */
-  readonly counted: () => void;
+  readonly known: () => void;
 }
 
+const NO_SLICES: ReadonlySet<SliceFacts> = new Set();
+
 /**
- * How many ready endpoints Services have, and nothing else of them. Slices change with every Pod that comes or goes, so they
- * are watched from the moment on that something depends on the counts.
+ * How many ready endpoints Services have, which numbers their ports have on Pods, and nothing else of them. Slices change
+ * with every Pod that comes or goes, so they are watched from the moment on that something depends on them.
  */
-export class EndpointCounts {
-  readonly #slices = new NamespacedMap<SliceCount>();
+export class Endpoints {
+  readonly #slices = new NamespacedMap<SliceFacts>();
   /** By `namespace/service`: a plan asks for each Service of a namespace, which may have thousands of slices. */
-  readonly #byService = new Map<string, Set<SliceCount>>();
+  readonly #byService = new Map<string, Set<SliceFacts>>();
   readonly #watch: ResourceWatch;
   readonly #listener: EndpointListener;
   #isStarted = false;
@@ -43,7 +34,7 @@ export class EndpointCounts {
       set: (slice) => this.#set(slice),
       delete: (namespace, name) => {
         this.#forget(namespace, name);
-        if (this.#slices.delete(namespace, name)) listener.changed(namespace);
+        if (this.#slices.delete(namespace, name)) listener.changed(namespace, ["count", "ports"]);
       },
     });
   }
@@ -52,7 +43,7 @@ export class EndpointCounts {
     if (this.#isStarted) return;
     this.#isStarted = true;
     this.#watch.start();
-    void this.#watch.whenSynced().then(() => this.#listener.counted());
+    void this.#watch.whenSynced().then(() => this.#listener.known());
   }
 
   /** The watch, once it is started. */
@@ -60,39 +51,47 @@ export class EndpointCounts {
     return this.#isStarted ? [this.#watch] : [];
   }
 
-  /** Undefined: no slice of it is known. Of a Service with addresses of both families the endpoints count once. */
-  of(service: string, namespace: string): number | undefined {
-    // Half of the slices of a Service would be half of its endpoints.
-    if (!this.#watch.synced) return undefined;
-    const byType = new Map<string, number>();
-    for (const { addressType, ready } of this.#byService.get(`${namespace}/${service}`) ?? []) {
-      byType.set(addressType, (byType.get(addressType) ?? 0) + ready);
-    }
-    return byType.size === 0 ? undefined : Math.max(...byType.values());
+  /** How many are ready; undefined: no slice of the Service is known. */
+  readyOf(service: string, namespace: string): number | undefined {
+    return readyIn(this.#slicesOf(service, namespace));
   }
 
-  #set(slice: EndpointSlice): void {
+  /** Empty where no number is known. */
+  portsOf(service: string, namespace: string, port: string): readonly number[] {
+    return podPortsIn(this.#slicesOf(service, namespace), port);
+  }
+
+  #slicesOf(service: string, namespace: string): ReadonlySet<SliceFacts> {
+    // Half of the slices of a Service would be half of its endpoints, and perhaps not all of its numbers.
+    if (!this.#watch.synced) return NO_SLICES;
+    return this.#byService.get(`${namespace}/${service}`) ?? NO_SLICES;
+  }
+
+  #set(slice: KubernetesObject): void {
     const { namespace = "", name = "" } = slice.metadata ?? {};
-    const service = labelsOf(slice)[SERVICE_NAME] ?? "";
-    // Absent means that nobody knows, which counts as ready (k8s.io/api/discovery/v1, EndpointConditions).
-    const ready = recordsIn(slice.endpoints).filter(({ conditions }) => conditions?.ready !== false).length;
     const before = this.#slices.get(namespace, name);
+    const facts = sliceFacts(slice);
     this.#forget(namespace, name);
-    const count = { service, addressType: slice.addressType ?? "", ready };
-    this.#slices.set(namespace, name, count);
-    const text = `${namespace}/${service}`;
-    this.#byService.set(text, (this.#byService.get(text) ?? new Set()).add(count));
-    // Until all are known there is no count that could be another one.
-    if (this.#watch.synced && (before?.ready !== ready || before.service !== service))
-      this.#listener.changed(namespace);
+    this.#slices.set(namespace, name, facts);
+    const text = `${namespace}/${facts.service}`;
+    this.#byService.set(text, (this.#byService.get(text) ?? new Set()).add(facts));
+    // Until all are known there is nothing that could be different.
+    const changed = this.#watch.synced ? changedFacts(before, facts) : [];
+    if (changed.length > 0) this.#listener.changed(namespace, changed);
   }
 
   #forget(namespace: string, name: string): void {
-    const count = this.#slices.get(namespace, name);
-    if (count === undefined) return;
-    const text = `${namespace}/${count.service}`;
+    const facts = this.#slices.get(namespace, name);
+    if (facts === undefined) return;
+    const text = `${namespace}/${facts.service}`;
     const ofService = this.#byService.get(text);
-    ofService?.delete(count);
+    ofService?.delete(facts);
     if (ofService?.size === 0) this.#byService.delete(text);
   }
+}
+
+function changedFacts(before: SliceFacts | undefined, now: SliceFacts): readonly EndpointFact[] {
+  if (before === undefined) return ["count", "ports"];
+  const isCountAlike = before.ready === now.ready && before.service === now.service;
+  return [...(isCountAlike ? [] : ["count" as const]), ...(havePortsAlike(before, now) ? [] : ["ports" as const])];
 }

@@ -2,24 +2,25 @@ import { modeOf } from "../core/admission/mode.ts";
 import type { CompiledPolicy } from "../core/intent/policy.ts";
 import { meshOf, meshOfPolicy } from "../core/mesh/all.ts";
 import { dependsOnEndpoints } from "../core/mesh/istio/ejection.ts";
+import { POD_SECTIONS } from "../core/mesh/pods.ts";
 import type { World } from "../core/world.ts";
-import { EndpointCounts } from "./endpoints.ts";
+import { type EndpointFact, Endpoints } from "./endpoints.ts";
 import type { ResourceWatch } from "./watch.ts";
 import type { WatchHandler } from "./watch-options.ts";
 
 export interface NeededEndpointsOptions {
   readonly world: World;
   readonly watch: (handler: WatchHandler) => ResourceWatch;
-  /** Called where a count is another one, or known for the first time, and a policy of the namespace depends on it. */
-  readonly changed: (namespace: string) => void;
+  /** Called where something is different, or known for the first time, and a policy of the namespace depends on it. */
+  readonly changed: (namespace: string, fact: EndpointFact) => void;
 }
 
-/** How many endpoints Services have, watched for as long as a policy in force depends on it. */
+/** What policies in force depend on of the endpoints of Services, watched for as long as one does. */
 export class NeededEndpoints {
   readonly #options: NeededEndpointsOptions;
-  /** The names of the policies that depend on it, by namespace; none of the sets is empty. */
-  readonly #needing = new Map<string, Set<string>>();
-  #counts: EndpointCounts | undefined;
+  /** What each policy depends on, by namespace and name; neither a map nor a list is empty. */
+  readonly #needing = new Map<string, Map<string, readonly EndpointFact[]>>();
+  #endpoints: Endpoints | undefined;
   #stopped = false;
 
   constructor(options: NeededEndpointsOptions) {
@@ -28,52 +29,65 @@ export class NeededEndpoints {
 
   /** A policy, or its namespace, is another one; undefined: nothing of it is in force. */
   weigh(namespace: string, name: string, policy: CompiledPolicy | undefined): void {
-    const names = this.#needing.get(namespace) ?? new Set();
-    if (policy !== undefined && needsEndpoints(policy, this.#options.world)) names.add(name);
-    else names.delete(name);
-    if (names.size === 0) this.#needing.delete(namespace);
-    else this.#needing.set(namespace, names);
-    if (this.#needing.size === 0) void this.#stopCounting();
-    else if (!this.#stopped) this.#counts ??= this.#startCounting();
+    const ofNamespace = this.#needing.get(namespace) ?? new Map<string, readonly EndpointFact[]>();
+    const needed = policy === undefined ? [] : neededBy(policy, this.#options.world);
+    if (needed.length > 0) ofNamespace.set(name, needed);
+    else ofNamespace.delete(name);
+    if (ofNamespace.size === 0) this.#needing.delete(namespace);
+    else this.#needing.set(namespace, ofNamespace);
+    if (this.#needing.size === 0) void this.#stopWatching();
+    else if (!this.#stopped) this.#endpoints ??= this.#startWatching();
   }
 
-  /** Undefined where it is not known. */
-  of(service: string, namespace: string): number | undefined {
-    return this.#counts?.of(service, namespace);
+  /** How many are ready; undefined where it is not known. */
+  readyOf(service: string, namespace: string): number | undefined {
+    return this.#endpoints?.readyOf(service, namespace);
+  }
+
+  /** The numbers of a port of the Service on its Pods; empty where none is known. */
+  portsOf(service: string, namespace: string, port: string): readonly number[] {
+    return this.#endpoints?.portsOf(service, namespace, port) ?? [];
   }
 
   /** The watch, while there is one. */
   watches(): readonly ResourceWatch[] {
-    return this.#counts?.watches() ?? [];
+    return this.#endpoints?.watches() ?? [];
   }
 
   /** Final. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await this.#stopCounting();
+    await this.#stopWatching();
   }
 
-  #startCounting(): EndpointCounts {
-    const { watch, changed } = this.#options;
-    const counts = new EndpointCounts(watch, {
-      changed: (namespace) => {
-        if (this.#needing.has(namespace)) changed(namespace);
-      },
-      counted: () => [...this.#needing.keys()].forEach(changed),
+  #startWatching(): Endpoints {
+    const endpoints = new Endpoints(this.#options.watch, {
+      changed: (namespace, facts) => this.#tell(namespace, facts),
+      known: () => [...this.#needing.keys()].forEach((namespace) => this.#tell(namespace, ["count", "ports"])),
     });
-    counts.start();
-    return counts;
+    endpoints.start();
+    return endpoints;
   }
 
-  async #stopCounting(): Promise<void> {
+  #tell(namespace: string, facts: readonly EndpointFact[]): void {
+    const needed = new Set([...(this.#needing.get(namespace)?.values() ?? [])].flat());
+    for (const fact of facts) if (needed.has(fact)) this.#options.changed(namespace, fact);
+  }
+
+  async #stopWatching(): Promise<void> {
     const watches = this.watches();
-    this.#counts = undefined;
+    this.#endpoints = undefined;
     await Promise.all(watches.map((watch) => watch.stop()));
   }
 }
 
-/** Only Istio's breaker has the limit, and a policy of a namespace that has not opted in is in force nowhere. */
-function needsEndpoints({ namespace, spec, intent }: CompiledPolicy, world: World): boolean {
-  if (!dependsOnEndpoints(intent) || modeOf(namespace, world).mode === undefined) return false;
-  return meshOfPolicy(spec, meshOf(world.namespace(namespace), world.defaults)).name === "Istio";
+/** Only Istio's objects depend on them, and a policy of a namespace that has not opted in is in force nowhere. */
+function neededBy({ namespace, spec, intent }: CompiledPolicy, world: World): readonly EndpointFact[] {
+  const isAtPods = POD_SECTIONS.some((section) => intent[section] !== undefined);
+  const needed: readonly EndpointFact[] = [
+    ...(dependsOnEndpoints(intent) ? ["count" as const] : []),
+    ...(isAtPods ? ["ports" as const] : []),
+  ];
+  if (needed.length === 0 || modeOf(namespace, world).mode === undefined) return [];
+  return meshOfPolicy(spec, meshOf(world.namespace(namespace), world.defaults)).name === "Istio" ? needed : [];
 }

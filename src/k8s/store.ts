@@ -97,7 +97,7 @@ export class ClusterStore implements World {
     this.#endpoints = new NeededEndpoints({
       world: this,
       watch: (handler) => this.#watch(ENDPOINT_SLICES, handler),
-      changed: (namespace) => emit({ type: "endpoints", namespace }),
+      changed: (namespace, fact) => emit({ type: fact === "count" ? "endpoints" : "podPorts", namespace }),
     });
     this.#otherWatches = [
       ...this.#companionWatches.values(),
@@ -165,7 +165,12 @@ export class ClusterStore implements World {
 
   /** Undefined as long as no policy in force depends on it: then nothing is watched. */
   endpointsOf(service: string, namespace: string): number | undefined {
-    return this.#endpoints.of(service, namespace);
+    return this.#endpoints.readyOf(service, namespace);
+  }
+
+  /** Empty as long as no policy in force depends on it, as well. */
+  podPortsOf(service: string, namespace: string, port: string): readonly number[] {
+    return this.#endpoints.portsOf(service, namespace, port);
   }
 
   policiesIn(namespace: string): readonly CompiledPolicy[] {

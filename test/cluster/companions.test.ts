@@ -125,17 +125,30 @@ test("what is written follows the version of the control plane, which its Servic
   await told("versions", "Accepted", /with 1 warning:\nFL311/);
 });
 
+/** A Service `web` with Pods in a namespace of Istio. */
+function withPods(namespace: string, targetPort: number | string): object {
+  const spec = { selector: { app: "web" }, ports: [{ name: "http", port: 80, targetPort }] };
+  return { ...service(namespace, "web"), spec };
+}
+
+async function openedForPods(namespace: string, targetPort: number | string): Promise<void> {
+  await session.namespace(namespace, "enforce");
+  await session.kubectl(`label namespace ${namespace} istio-injection=enabled`);
+  await session.kubectl("apply -f -", withPods(namespace, targetPort));
+}
+
+const AUTHORIZATION = { allow: [{ from: { namespaces: ["front"] } }], deny: [{ to: { methods: ["TRACE"] } }] };
+const AT_PODS_SPEC = {
+  targetRefs: SPEC.targetRefs,
+  mesh: "Istio",
+  rateLimit: { requestsPerSecond: 9 },
+  mtls: { mode: "Strict" },
+  authorization: AUTHORIZATION,
+};
+
 test("limits, mutual TLS and who may come in are written in their order, and who may not stays out of a port with a name", async () => {
-  await session.namespace("pods", "enforce");
-  await session.kubectl("label namespace pods istio-injection=enabled");
-  const web = (targetPort: number | string): object => ({
-    ...service("pods", "web"),
-    spec: { selector: { app: "web" }, ports: [{ name: "http", port: 80, targetPort }] },
-  });
-  await session.kubectl("apply -f -", web(8080));
-  const authorization = { allow: [{ from: { namespaces: ["front"] } }], deny: [{ to: { methods: ["TRACE"] } }] };
-  const atPods = { rateLimit: { requestsPerSecond: 9 }, mtls: { mode: "Strict" }, authorization };
-  await session.policy("pods", "p", { targetRefs: SPEC.targetRefs, mesh: "Istio", ...atPods });
+  await openedForPods("pods", 8080);
+  await session.policy("pods", "p", AT_PODS_SPEC);
   await policies.expect("pods/p");
   const access = [
     "AuthorizationPolicy fairlead-web",
@@ -144,12 +157,53 @@ test("limits, mutual TLS and who may come in are written in their order, and who
   ];
   const all = async () => (await objectsIn("pods", AT_PODS)).map(({ kind, metadata }) => `${kind} ${metadata?.name}`);
   expect((await all()).sort()).toEqual([...access.slice(0, 2), "EnvoyFilter fairlead-web", ...access.slice(2)]);
-  await session.kubectl("apply -f -", web("web"));
-  await told("pods", "Accepted", /^False NotSupported: .*leads to the port "web" of its Pods/s);
+  await session.kubectl("apply -f -", withPods("pods", "web"));
+  await told("pods", "Ready", /^False PortsUnknown: .*leads to port "web" of its Pods, whose number is not known yet/s);
   await waitFor("the limit to go", async () => (await all()).length === access.length);
   expect((await all()).sort()).toEqual(access);
   await session.kubectl("delete rp -n pods p");
   expect(await all()).toEqual([]);
+});
+
+test("a port by name waits for the first Pod, follows the number that Pods have, and keeps it when all of them are gone", async () => {
+  await openedForPods("named", "web");
+  // No kubelet runs here, and nothing else gives a Pod its address. Slices leave out the Pods of a node that is not there.
+  await session.kubectl("create -f -", { apiVersion: "v1", kind: "Node", metadata: { name: "node" } });
+  const pod = async (name: string, containerPort: number, podIP: string): Promise<void> => {
+    const ports = [{ name: "web", containerPort }];
+    const metadata = { name, namespace: "named", labels: { app: "web" } };
+    const spec = { containers: [{ name: "web", image: "web", ports }], nodeName: "node" };
+    await session.kubectl("create -f -", { apiVersion: "v1", kind: "Pod", metadata, spec });
+    const status = JSON.stringify({ status: { podIP, podIPs: [{ ip: podIP }] } });
+    await session.kubectl(`patch pod -n named ${name} --subresource=status --type=merge -p ${status}`);
+  };
+  const portsOf = async (): Promise<readonly string[]> => {
+    const objects = await objectsIn("named", AT_PODS);
+    const specs = objects.map(({ spec }) => spec as { readonly portLevelMtls?: object });
+    return specs.flatMap(({ portLevelMtls = {} }) => Object.keys(portLevelMtls));
+  };
+  await session.policy("named", "p", AT_PODS_SPEC);
+  await told("named", "Ready", /^False PortsUnknown: /);
+  expect(await objectsIn("named", AT_PODS)).toEqual([]);
+  await pod("web-1", 8080, "10.1.0.1");
+  await policies.expect("named/p");
+  expect(await portsOf()).toEqual(["8080"]);
+  await pod("web-2", 9090, "10.1.0.2");
+  await waitFor("both numbers", async () => (await portsOf()).join() === "8080,9090");
+  await session.kubectl("delete pod -n named web-1 --grace-period=0 --force");
+  await waitFor("the number that is left", async () => (await portsOf()).join() === "9090");
+  await session.kubectl("delete pod -n named web-2 --grace-period=0 --force");
+  await waitFor("the slices to be empty", async () => {
+    const { stdout } = await session.kubectl("get endpointslices -n named -o json");
+    return !stdout.includes("9090");
+  });
+  // What the policy says now is written for the number of before.
+  await session.policy("named", "p", { ...AT_PODS_SPEC, mtls: { mode: "Permissive" } });
+  await waitFor("the other mode", async () =>
+    JSON.stringify(await objectsIn("named", AT_PODS)).includes('"9090":{"mode":"PERMISSIVE"}'),
+  );
+  await told("named", "Ready", /^True/);
+  expect(await objectsIn("named", AT_PODS)).toHaveLength(4);
 });
 
 test("an object that a person adds later is a conflict that names it, and ends when it goes", async () => {

@@ -242,7 +242,7 @@ describe("policies and profiles", () => {
     expect(store.serviceProfilesFor("other", namespace)).toEqual([]);
   });
 
-  test("endpoints are counted for as long as a policy in force depends on them, and not watched else", async () => {
+  test("endpoints and ports of Pods are known for as long as a policy in force depends on them, and not watched else", async () => {
     const namespace = await createNamespace({ "istio-injection": "enabled" });
     const slices = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`;
     const slice = (name: string, addressType: string, addresses: readonly string[]): object => ({
@@ -276,6 +276,15 @@ describe("policies and profiles", () => {
     await client.delete(`${slices}/web-c`);
     await waitFor("the endpoints that are left", async () => store.endpointsOf("web", namespace) === 2);
     expect(changes).toContainEqual({ type: "endpoints", namespace });
+    expect(changes.some(({ type }) => type === "podPorts")).toBe(false);
+    expect(store.podPortsOf("web", namespace, "")).toEqual([80]);
+    const atPods = { spec: { circuitBreaker: null, mtls: { mode: "Strict" } } };
+    await client.patch({ path: `${policies}/web`, type: "merge", body: atPods });
+    await waitFor("the other policy", async () => store.policiesIn(namespace).some(({ intent }) => intent.mtls));
+    changes.length = 0;
+    await client.patch({ path: `${slices}/web-b`, type: "merge", body: { endpoints: [], ports: [{ port: 81 }] } });
+    await waitFor("both numbers", async () => store.podPortsOf("web", namespace, "").join() === "80,81");
+    expect(changes).toEqual([{ type: "podPorts", namespace }]);
     await client.delete(`${policies}/web`);
     await waitFor("the watch to end", async () => watched() === before);
     expect(store.endpointsOf("web", namespace)).toBeUndefined();

@@ -73,6 +73,7 @@ class Stage {
       defaults: this.#world().defaults,
       controlPlanes: () => [],
       endpointsOf: () => undefined,
+      podPortsOf: () => [],
       ruleKind: () => undefined,
       rules: () => this.rules,
       exceptionsIn: (name) => this.#world().exceptionsIn(name),

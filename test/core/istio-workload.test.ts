@@ -1,11 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { companionsOf } from "../../src/core/companions/wanted.ts";
-import { resolvePrecedence } from "../../src/core/intent/precedence.ts";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
 import { ENVOY_FILTER, ISTIO_AUTHORIZATION_POLICY, PEER_AUTHENTICATION } from "../../src/core/names.ts";
 import type { Change } from "../../src/k8s/change.ts";
 import { companionHandler, CompanionIndex } from "../../src/k8s/companion-index.ts";
-import { keyOf, namespace, policy, validate, worldOf } from "./worlds.ts";
+import { wantedBeside } from "./wanted-beside.ts";
+import { namespace, policy, validate, worldOf } from "./worlds.ts";
 
 const ISTIO = namespace("enforce", { labels: { "istio-injection": "enabled" } });
 const OWN = { app: "user-service" };
@@ -95,21 +94,6 @@ describe("objects of people for the same Pods", () => {
     expect(allowed).toBe(!wanted.some((text) => text.startsWith("FL320")));
   });
 });
-
-/** What Fairlead wants beside a Service, as `kind name`, and the codes of what is said about it. */
-function wantedBeside(name: string, objects: readonly KubernetesObject[]) {
-  const world = worldOf(objects);
-  const object = objects.find(({ kind, metadata }) => kind === "Service" && metadata?.name === name) ?? {};
-  const key = keyOf(object);
-  const made = companionsOf({ key, object }, resolvePrecedence(world.policiesIn("iam"), key, object), world);
-  return {
-    objects: made.wanted.map((it) => it.object),
-    names: made.wanted.map((it) => `${it.kind.kind} ${it.object.metadata?.name}`),
-    codes: made.findings.map(({ finding: { code } }) => code),
-    messages: made.findings.map(({ finding: { code, message } }) => `${code} ${message}`),
-    unwritten: [...made.unwritten],
-  };
-}
 
 type Written = ReturnType<typeof wantedBeside>;
 

@@ -134,18 +134,38 @@ const TARGET = {
   },
 };
 
-function objectsFor(spec: object, version: string): readonly KubernetesObject[] {
+/** The same ports of the same Pods, of which the Service says the name and an EndpointSlice the number. */
+const TARGET_BY_NAME = {
+  ...TARGET,
+  spec: { ...TARGET.spec, ports: TARGET.spec.ports.map((port) => ({ ...port, targetPort: `of-${port.name}` })) },
+};
+const SLICE = {
+  apiVersion: "discovery.k8s.io/v1",
+  kind: "EndpointSlice",
+  metadata: { name: "user-service-1", namespace: "iam", labels: { "kubernetes.io/service-name": "user-service" } },
+  ports: TARGET.spec.ports.map(({ name, port, targetPort }) => ({ name, port: targetPort ?? port })),
+};
+
+function objectsFor(spec: object, { version, isByName }: Omit<Place, "mode">): readonly KubernetesObject[] {
   const object = policy(spec as Record<string, unknown>, { uid: "u" });
-  const world = worldOf([NAMESPACE, TARGET, object], { meshVersion: meshVersion(version) });
+  const target = isByName ? TARGET_BY_NAME : TARGET;
+  const world = worldOf([NAMESPACE, target, SLICE, object], { meshVersion: meshVersion(version) });
   expect(validate(world, object).allowed).toBe(true);
-  const precedence = resolvePrecedence(world.policiesIn("iam"), keyOf(TARGET), TARGET);
-  return companionsOf({ key: keyOf(TARGET), object: TARGET }, precedence, world).wanted.map((it) => it.object);
+  const precedence = resolvePrecedence(world.policiesIn("iam"), keyOf(target), target);
+  return companionsOf({ key: keyOf(target), object: target }, precedence, world).wanted.map((it) => it.object);
+}
+
+interface Place {
+  readonly version: string;
+  readonly mode: "STRICT" | "PERMISSIVE";
+  /** Whether the Service says the names of ports of the Pods. */
+  readonly isByName: boolean;
 }
 
 const ANYBODY = { port: 8080, isHttp: true, identity: undefined, address: "10.1.2.3", method: "GET", path: "/" };
 const WEB = { trustDomain: "example.org", namespace: "front", account: "web" };
 /** What chance seldom makes: a path that is more than its prefix, a client of another trust domain, names that end alike. */
-const RARE: [spec: Spec, made: Inbound, place: { version: string; mode: "STRICT" | "PERMISSIVE" }][] = [
+const RARE: [spec: Spec, made: Inbound, place: Place][] = [
   [{ allow: [{ to: { paths: [{ value: "/users" }] } }] }, { ...ANYBODY, path: "/userspace" }],
   [{ deny: [{ to: { paths: [{ value: "/admin/" }] } }] }, { ...ANYBODY, path: "/admin" }],
   [{ allow: [{ from: { serviceAccounts: [{ name: "web", namespace: "front" }] } }] }, { ...ANYBODY, identity: WEB }],
@@ -157,7 +177,7 @@ const RARE: [spec: Spec, made: Inbound, place: { version: string; mode: "STRICT"
 ].map(([access, made]) => [
   { authorization: access as Spec["authorization"] & object },
   made as Inbound,
-  { version: "1.31", mode: "PERMISSIVE" },
+  { version: "1.31", mode: "PERMISSIVE", isByName: false },
 ]);
 
 test("every request is treated at the Pods as the policy says, and their other ports stay as they are", () => {
@@ -165,10 +185,11 @@ test("every request is treated at the Pods as the policy says, and their other p
   const places = fc.record({
     version: fc.constantFrom("1.20", "1.31"),
     mode: fc.constantFrom("STRICT" as const, "PERMISSIVE" as const),
+    isByName: fc.boolean(),
   });
   fc.assert(
-    fc.property(specs, inbound, places, (spec, made, { version, mode }) => {
-      const found = treatmentOf(objectsFor(spec, version), made, mode);
+    fc.property(specs, inbound, places, (spec, made, { mode, ...place }) => {
+      const found = treatmentOf(objectsFor(spec, place), made, mode);
       const wanted = wantedFor(spec, made);
       const untouched = { isStrict: mode === "STRICT", isLetIn: true, perSecond: undefined };
       const isSilent = spec.mtls === undefined;

@@ -6,7 +6,7 @@ import type { Section } from "../intent/intent.ts";
 import type { CompiledPolicy } from "../intent/policy.ts";
 import type { Precedence } from "../intent/precedence.ts";
 import { revisionOf } from "../intent/revision.ts";
-import type { KubernetesObject, OwnerReference } from "../kubernetes.ts";
+import { annotationsOf, type KubernetesObject, type OwnerReference } from "../kubernetes.ts";
 import { meshOf, meshOfPolicy } from "../mesh/all.ts";
 import type { Companion } from "../mesh/companion.ts";
 import type { MeshCompiler } from "../mesh/mesh.ts";
@@ -128,7 +128,10 @@ function owned({ object }: Companion, owners: readonly CompiledPolicy[]): Kubern
     ownerReferences: owners.map(ownerReference),
   };
   const hash = revisionOf({ ...object, metadata });
-  return { ...object, metadata: { ...metadata, annotations: { [GENERATED_ANNOTATION]: hash } } };
+  return {
+    ...object,
+    metadata: { ...metadata, annotations: { ...annotationsOf(object), [GENERATED_ANNOTATION]: hash } },
+  };
 }
 
 function ownerReference({ name, uid }: CompiledPolicy): OwnerReference {

@@ -17,7 +17,7 @@ export interface Companion {
   readonly kind: CompanionKind;
   /** The sections that it carries: their policies own it. */
   readonly sections: readonly Section[];
-  /** With the apiVersion of the mesh's version, namespace, name and spec. */
+  /** With the apiVersion of the mesh's version, namespace, name and spec, and with annotations where the mesh keeps a record. */
   readonly object: KubernetesObject;
   /**
    * Those of a Service that are `mutual` mean what they should only together: where one of them cannot be written, none

@@ -1,5 +1,5 @@
 import { annotationsOf, groupOf, type KubernetesObject } from "../kubernetes.ts";
-import { GATEWAY_GROUP, GENERATED_ANNOTATION } from "../names.ts";
+import { GATEWAY_GROUP, GENERATED_ANNOTATION, POD_PORTS_ANNOTATION } from "../names.ts";
 import type { Json } from "../rules/shown-settings.ts";
 import type { TargetKey } from "../world.ts";
 
@@ -16,7 +16,7 @@ export interface Carrier {
 /** What an object that Fairlead makes carries. */
 export function carrierOf(object: KubernetesObject): Carrier {
   const { apiVersion, kind = "", metadata, spec } = object;
-  const { [GENERATED_ANNOTATION]: _, ...annotations } = annotationsOf(object);
+  const { [GENERATED_ANNOTATION]: _, [POD_PORTS_ANNOTATION]: __, ...annotations } = annotationsOf(object);
   return {
     // A generated route has no version yet, and is of the Gateway API.
     key: {

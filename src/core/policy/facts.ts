@@ -64,6 +64,9 @@ export interface PolicyFacts {
  */
 export const CONFLICTS: ReadonlySet<FindingCode> = new Set(["FL315", "FL318", "FL320", "FL325"]);
 
+/** Warnings of a section that is not in force yet: nobody should take for guarded what is not. */
+export const AWAITED: ReadonlySet<FindingCode> = new Set(["FL328"]);
+
 const NOTHING_OWNED: OwnedFacts = Object.freeze({ findings: Object.freeze([]) });
 
 export function factsOf(input: StatusInput): PolicyFacts {

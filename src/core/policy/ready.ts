@@ -1,6 +1,6 @@
 import { MODE_LABEL, INJECT_LABEL } from "../names.ts";
 import { count, type Judgement, nameTargets, oneLine } from "./condition-text.ts";
-import type { PolicyFacts } from "./facts.ts";
+import { AWAITED, type PolicyFacts } from "./facts.ts";
 import type { TargetFact, TargetState } from "./target-facts.ts";
 
 /** In the order in which they are looked for: the first that applies is told. */
@@ -14,6 +14,7 @@ export const READY_REASONS = [
   "TargetsNotEligible",
   "TargetsMissing",
   "ObjectsRefused",
+  "PortsUnknown",
   "ObjectsUpdating",
   "AnotherPolicyFirst",
   "InjectionDisabled",
@@ -84,6 +85,8 @@ function objectsInTheWay({ owned }: PolicyFacts): Ready | undefined {
     const more = refused.length > 1 ? `; ${refused.length - 1} more` : "";
     return no("ObjectsRefused", oneLine(`${first.path}: ${first.message}; ${first.fix}${more}`));
   }
+  const waiting = owned.findings.find(({ code }) => AWAITED.has(code));
+  if (waiting !== undefined) return no("PortsUnknown", oneLine(`${waiting.path}: ${waiting.message}; ${waiting.fix}`));
   const pending = owned.pending ?? 0;
   return pending > 0 ? no("ObjectsUpdating", `${count(pending, "generated object")} still to be written`) : undefined;
 }

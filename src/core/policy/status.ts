@@ -2,6 +2,7 @@ import { isRecord } from "../../api/problem.ts";
 import type { ResiliencePolicyStatus } from "../../api/v1alpha1/resilience-policy.ts";
 import { resiliencePolicyStatus } from "../../api/v1alpha1/resilience-policy-status.ts";
 import type { MergeAction } from "../action.ts";
+import type { Finding } from "../finding.ts";
 import { canonicalJson } from "../intent/revision.ts";
 import { APPLIED_SERVICES_MAX } from "../limits.ts";
 import type { KubernetesObject } from "../kubernetes.ts";
@@ -9,7 +10,7 @@ import { FAIRLEAD_GROUP } from "../names.ts";
 import { list } from "../text.ts";
 import { toConditions, count } from "./condition-text.ts";
 import { CONDITIONS, type ConditionType } from "./conditions.ts";
-import { factsOf, type PolicyFacts, type StatusInput } from "./facts.ts";
+import { AWAITED, factsOf, type PolicyFacts, type StatusInput } from "./facts.ts";
 
 /**
  * The status that a policy is to have. The same facts give the same status, the times included: those of the stored
@@ -71,7 +72,8 @@ function statusWithoutTime(input: StatusInput, before: ResiliencePolicyStatus): 
 function targetFields(facts: PolicyFacts): ResiliencePolicyStatus {
   const { targets, targetsKnown, readable, owned } = facts;
   if (!targetsKnown) return {};
-  const isWritten = (owned.pending ?? 0) === 0 && owned.findings.every(({ severity }) => severity !== "deny");
+  const isMissing = ({ severity, code }: Finding): boolean => severity === "deny" || AWAITED.has(code);
+  const isWritten = (owned.pending ?? 0) === 0 && !owned.findings.some(isMissing);
   const besides = isWritten ? readable?.revision : undefined;
   return {
     targets: shortText(facts),

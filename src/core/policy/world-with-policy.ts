@@ -32,6 +32,7 @@ export function changedWorld(world: World, changes: Partial<World>): World {
     policiesIn: (namespace) => world.policiesIn(namespace),
     controlPlanes: () => world.controlPlanes(),
     endpointsOf: (service, namespace) => world.endpointsOf(service, namespace),
+    podPortsOf: (service, namespace, port) => world.podPortsOf(service, namespace, port),
     target: (key) => world.target(key),
     targetsIn: (namespace) => world.targetsIn(namespace),
     serviceProfilesFor: (service, namespace) => world.serviceProfilesFor(service, namespace),

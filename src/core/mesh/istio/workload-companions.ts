@@ -12,12 +12,10 @@ import { allowSpec, denySpec } from "./authorization-policy.ts";
 import { envoyFilterSpec } from "./envoy-filter.ts";
 import { allowedBeside, neighboursOf } from "./neighbours.ts";
 import { peerAuthenticationSpec, type PortsMode } from "./peer-authentication.ts";
+import { DENY_PART, recordOf } from "./pod-ports.ts";
 import { istioHas } from "./version.ts";
 import { numbersIn, type Workload, workloadOf } from "./workload.ts";
 import { areClosedByPeople } from "./workload-rivals.ts";
-
-/** Tells the AuthorizationPolicy that refuses from the one that lets in, in the names of both. */
-export const DENY_PART = "deny";
 
 /** The objects that choose Pods. Of the intent is left what Istio can do, and for this Service. */
 export function workloadCompanions(
@@ -28,7 +26,8 @@ export function workloadCompanions(
   if (workload === undefined) return [];
   const make = (kind: CompanionKind, section: Section, { spec, part = "" }: Written): Companion => {
     const { namespace, name } = service.key;
-    const metadata = { namespace, name: companionName(name, part) };
+    const annotations = recordOf(workload.named);
+    const metadata = { namespace, name: companionName(name, part), ...(annotations && { annotations }) };
     const apiVersion = `${kind.group}/${apiVersionOf(kind, service)}`;
     return { kind, sections: [section], object: { apiVersion, kind: kind.kind, metadata, spec } };
   };

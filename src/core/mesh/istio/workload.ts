@@ -7,6 +7,7 @@ import type { TargetContext } from "../mesh.ts";
 import { POD_SECTIONS, podLabels, withoutSelector } from "../pods.ts";
 import { isAmbient, unfitInAmbient } from "./ambient.ts";
 import { speaksHttp } from "./eligibility.ts";
+import { inOrder, type NamedPorts, namedPorts, podPortOf } from "./pod-ports.ts";
 
 /** The Pods behind a Service, and their ports that it leads to. */
 export interface Workload {
@@ -16,17 +17,20 @@ export interface Workload {
   readonly ports: readonly number[];
   /** Those of them that speak HTTP. */
   readonly httpPorts: readonly number[];
+  /** Those of them that the Service has by name. */
+  readonly named: NamedPorts;
 }
 
-/** Undefined where the Service does not tell: {@link unfitForIstio} says why. */
+/** Undefined where it is not known: {@link unfitForIstio} says why. */
 export function workloadOf(service: TargetContext): Workload | undefined {
   const labels = podLabels(service.object);
   const ports = tcpPorts(service);
-  if (labels === undefined || ports.some((port) => typeof targetOf(port) !== "number")) return undefined;
-  return { labels, ports: numbersOf(ports), httpPorts: numbersOf(ports.filter(speaksHttp)) };
+  const named = namedPorts(ports, service);
+  if (labels === undefined || ports.some((port) => isUnknown(port, named))) return undefined;
+  return { labels, ports: numbersOf(ports, named), httpPorts: numbersOf(ports.filter(speaksHttp), named), named };
 }
 
-/** What keeps sections from a Service or its Pods, whatever other objects there are. */
+/** What keeps sections from a Service or its Pods, be it for now, whatever objects of people there are. */
 export function unfitForIstio(host: HostIntent): readonly Finding[] {
   return [...unfitForPods(host), ...(isAmbient(host.service) ? unfitInAmbient(host) : [])];
 }
@@ -37,27 +41,32 @@ function unfitForPods({ service, intent }: HostIntent): readonly Finding[] {
   const { name } = service.key;
   if (podLabels(service.object) === undefined) return sections.map((section) => withoutSelector(section, name));
   const ports = tcpPorts(service);
-  const named = ports.find((port) => typeof targetOf(port) !== "number");
-  if (named !== undefined) return sections.map((section) => portByName(section, name, named));
-  return ports.some(speaksHttp) || !tellsRequestsApart(intent) ? [] : [withoutRequests(name)];
+  const named = namedPorts(ports, service);
+  const unknown = ports.find((port) => isUnknown(port, named));
+  return [
+    ...(tellsRequestsApart(intent) && !ports.some(speaksHttp) ? [withoutRequests(name)] : []),
+    ...(unknown === undefined ? [] : sections.map((section) => waitsForNumber(section, name, unknown))),
+  ];
 }
 
 function tcpPorts({ object }: TargetContext): readonly ServicePort[] {
   return recordsIn((object as Service).spec?.ports).filter(({ protocol = "TCP" }) => protocol === "TCP");
 }
 
-function targetOf({ port, targetPort }: ServicePort): number | string {
-  // The API server fills 0 and "" in with the port.
-  return targetPort || port;
+function isUnknown(port: ServicePort, named: NamedPorts): boolean {
+  const target = podPortOf(port);
+  return typeof target === "string" && !named.has(target);
 }
 
-function numbersOf(ports: readonly ServicePort[]): readonly number[] {
-  return numbersIn([{ ports: ports.map(targetOf).map(Number) }]);
+function numbersOf(ports: readonly ServicePort[], named: NamedPorts): readonly number[] {
+  return inOrder(
+    ports.map(podPortOf).flatMap((target) => (typeof target === "number" ? target : (named.get(target) ?? []))),
+  );
 }
 
 /** In order and each once. */
 export function numbersIn(all: readonly Pick<Workload, "ports">[]): readonly number[] {
-  return [...new Set(all.flatMap(({ ports }) => ports))].sort((a, b) => a - b);
+  return inOrder(all.flatMap(({ ports }) => ports));
 }
 
 function tellsRequestsApart({ authorization: { allow = [], deny = [] } = {} }: Intent): boolean {
@@ -72,9 +81,10 @@ function withoutRequests(name: string): Finding {
 }
 
 /** Without its number the section could only be written for every port of the Pods, and would shut those of others. */
-function portByName(section: Section, name: string, { port, targetPort }: ServicePort): Finding {
+function waitsForNumber(section: Section, name: string, { port, targetPort }: ServicePort): Finding {
+  const target = quote(String(targetPort));
   return finding("FL328", `spec.${section}`, {
-    message: `Port ${port} of Service ${name} leads to the port ${quote(String(targetPort))} of its Pods; Istio tells ports apart by number`,
-    fix: "write the number of the container's port in targetPort of the Service",
+    message: `Port ${port} of Service ${name} leads to port ${target} of its Pods, whose number is not known yet; ${section} waits for it`,
+    fix: "wait for a first Pod, and see that it has a port of this name",
   });
 }

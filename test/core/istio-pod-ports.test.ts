@@ -1,0 +1,192 @@
+import { describe, expect, test } from "vitest";
+import type { KubernetesObject } from "../../src/core/kubernetes.ts";
+import { policyStatus } from "../../src/core/policy/status.ts";
+import { wantedBeside } from "./wanted-beside.ts";
+import { namespace, policy, validate, worldOf } from "./worlds.ts";
+
+const ISTIO = namespace("enforce", { labels: { "istio-injection": "enabled" } });
+const EVERYTHING = policy(
+  {
+    rateLimit: { requestsPerSecond: 10 },
+    mtls: { mode: "Strict" },
+    authorization: { allow: [{ from: { namespaces: ["front"] } }], deny: [{ to: { methods: ["PUT"] } }] },
+  },
+  { uid: "u-1" },
+);
+const WAITING = ["FL328", "FL328", "FL328"];
+const HTTP = { name: "http", port: 80, targetPort: "web" };
+
+function service(ports: readonly object[] = [HTTP]): KubernetesObject {
+  return {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "user-service", namespace: "iam" },
+    spec: { selector: { app: "user-service" }, ports },
+  };
+}
+
+let slices = 0;
+
+/** `ports`: by the names of those of the Service. */
+function slice(ports: Readonly<Record<string, number>>, service = "user-service", inNamespace = "iam"): object {
+  slices += 1;
+  const labels = { "kubernetes.io/service-name": service };
+  return {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name: `slice-${slices}`, namespace: inNamespace, labels },
+    addressType: "IPv4",
+    endpoints: [{ addresses: ["10.0.0.1"], conditions: { ready: false } }],
+    ports: Object.entries(ports).map(([name, port]) => ({ name, port, protocol: "TCP" })),
+  };
+}
+
+function beside(...objects: readonly KubernetesObject[]) {
+  const found = wantedBeside("user-service", [ISTIO, EVERYTHING, ...objects]);
+  const text = JSON.stringify(found.objects);
+  return {
+    ...found,
+    /** The ports of what denies and lets in, of the modes, and of the limit. */
+    ports: {
+      access: text.match(/"ports":\[[^\]]*\]/g) ?? [],
+      modes: text.match(/"portLevelMtls":\{.*?\}\}/g) ?? [],
+      limits: [...text.matchAll(/"portNumber":(\d+)/g)].map(([, number]) => number),
+    },
+    records: [...new Set(found.objects.map(({ metadata }) => metadata?.annotations?.["fairlead.dev/pod-ports"]))],
+  };
+}
+
+describe("a port of the Pods by name has the numbers that EndpointSlices tell", () => {
+  test.each<[string, objects: readonly KubernetesObject[], numbers: readonly string[]]>([
+    ["of a Pod that is not ready", [service(), slice({ http: 8080 })], ["8080"]],
+    [
+      "of a port of the Service without a name",
+      [service([{ port: 80, targetPort: "web" }]), slice({ "": 8080 })],
+      ["8080"],
+    ],
+    ["of both families, once", [service(), slice({ http: 8080 }), slice({ http: 8080 })], ["8080"]],
+    ["of Pods that differ", [service(), slice({ http: 9080 }), slice({ http: 8080 })], ["8080", "9080"]],
+    ["and not those of other ports", [service(), slice({ http: 8080, metrics: 9090 })], ["8080"]],
+    [
+      "and not those of other Services",
+      [service(), slice({ http: 8080 }), slice({ http: 1 }, "cart"), slice({ http: 2 }, "user-service", "other")],
+      ["8080"],
+    ],
+  ])("%s", (_what, objects, numbers) => {
+    const { ports, codes, unwritten, records } = beside(...objects);
+    const listed = `"ports":${JSON.stringify(numbers)}`;
+    const modes = numbers.map((it) => `"${it}":{"mode":"STRICT"}`).join();
+    expect(ports).toEqual({ access: [listed, listed], modes: [`"portLevelMtls":{${modes}}`], limits: numbers });
+    expect({ codes, unwritten }).toEqual({ codes: [], unwritten: [] });
+    expect(records).toEqual([JSON.stringify({ web: numbers.map(Number) })]);
+  });
+
+  test("beside a port by number, which needs no record", () => {
+    const { ports, records } = beside(
+      service([HTTP, { name: "http-admin", port: 81, targetPort: 7070 }]),
+      slice({ http: 8080, "http-admin": 7070 }),
+    );
+    expect(ports.limits).toEqual(["7070", "8080"]);
+    expect(records).toEqual(['{"web":[8080]}']);
+    expect(beside(service([{ name: "http", port: 80, targetPort: 8080 }])).records).toEqual([undefined]);
+  });
+
+  test("that speak HTTP where the port of the Service does", () => {
+    const tcp = { name: "tcp-raw", port: 90, targetPort: "raw" };
+    expect(beside(service([HTTP, tcp]), slice({ http: 8080, "tcp-raw": 9000 })).ports).toMatchObject({
+      access: ['"ports":["8080"]', '"ports":["8080","9000"]'],
+      limits: ["8080"],
+    });
+  });
+});
+
+describe("as long as a number is not known nothing is written, and nothing refused", () => {
+  test.each<[string, readonly KubernetesObject[]]>([
+    ["without a slice", [service()]],
+    ["with one of a Service without Pods", [service(), slice({})]],
+    ["with Pods that have no port of the name", [service(), slice({ metrics: 9090 })]],
+    [
+      "with one of two numbers",
+      [service([HTTP, { name: "grpc", port: 90, targetPort: "grpc" }]), slice({ http: 8080 })],
+    ],
+  ])("%s", (_what, objects) => {
+    const { names, codes, unwritten } = beside(...objects);
+    expect({ names, codes }).toEqual({ names: [], codes: WAITING });
+    expect(unwritten.sort()).toEqual(["authorization", "mtls", "rateLimit"]);
+    const { allowed, findings } = validate(worldOf([ISTIO, ...objects]), EVERYTHING);
+    expect(allowed).toBe(true);
+    expect(findings.map(({ code, severity }) => `${code} ${severity}`)).toEqual(WAITING.map((code) => `${code} warn`));
+  });
+
+  test("it says for what is waited, and what to look at", () => {
+    const { warnings } = validate(worldOf([ISTIO, service()]), EVERYTHING);
+    expect(warnings[1]).toBe(
+      'FL328 spec.mtls: Port 80 of Service user-service leads to port "web" of its Pods, whose number is not known yet; ' +
+        "mtls waits for it; wait for a first Pod, and see that it has a port of this name",
+    );
+  });
+
+  test("the policy is not ready, and no Service is listed that it guards", () => {
+    const told = (...objects: readonly KubernetesObject[]) => {
+      const world = worldOf([ISTIO, EVERYTHING, service(), ...objects]);
+      const { findings } = beside(service(), ...objects);
+      const owned = { findings, pending: 0 };
+      const status = policyStatus({
+        policy: EVERYTHING,
+        world,
+        failures: new Map(),
+        owned,
+        nowText: "2026-11-26T12:00:00Z",
+      });
+      const ready = status.conditions?.find(({ type }) => type === "Ready");
+      return { ready: `${ready?.status} ${ready?.reason}`, guarded: status.appliedToServices?.map(({ name }) => name) };
+    };
+    expect(told()).toEqual({ ready: "False PortsUnknown", guarded: [] });
+    expect(told(slice({ http: 8080 }))).toEqual({ ready: "True AllTargetsUpdated", guarded: ["user-service"] });
+  });
+
+  test("a request cannot be told apart without HTTP, whatever the number", () => {
+    const tcp = service([{ name: "tcp", port: 80, targetPort: "web" }]);
+    expect(beside(tcp).codes).toEqual(["FL310", ...WAITING.slice(1)]);
+  });
+});
+
+describe("once all Pods are gone the numbers known last count", () => {
+  const live = beside(service(), slice({ http: 8080 })).objects;
+
+  function withRecord(record: string): readonly KubernetesObject[] {
+    return live.map((object) => ({
+      ...object,
+      metadata: { ...object.metadata, annotations: { "fairlead.dev/pod-ports": record } },
+    }));
+  }
+
+  test("what is written stays as it was", () => {
+    expect(beside(service(), slice({}), ...live)).toMatchObject({ objects: live, codes: [], unwritten: [] });
+  });
+
+  test("any of the objects tells them", () => {
+    for (const object of live) expect(beside(service(), object).objects).toEqual(live);
+  });
+
+  test("those that Pods have now go before them", () => {
+    expect(beside(service(), slice({ http: 9080 }), ...live).ports.limits).toEqual(["9080"]);
+  });
+
+  test("they are not those of a port with another name", () => {
+    const renamed = service([{ ...HTTP, targetPort: "api" }]);
+    expect(beside(renamed, ...live)).toMatchObject({ names: [], codes: WAITING });
+  });
+
+  test.each(["", "no JSON", "[]", "null", '{"web":8080}', '{"web":["8080",0,65536,1.5,null]}'])(
+    "a record that somebody has made %s tells none",
+    (record) => {
+      expect(beside(service(), ...withRecord(record))).toMatchObject({ names: [], codes: WAITING });
+    },
+  );
+
+  test("an object of people under the name tells none", () => {
+    const theirs = live.map((object) => ({ ...object, metadata: { ...object.metadata, labels: {} } }));
+    expect(beside(service(), ...theirs).codes).toEqual(WAITING);
+  });
+});
