@@ -13,22 +13,40 @@ export function hostOf(service: string): string {
   return `${service}.${NAMESPACE}.svc.cluster.local`;
 }
 
-/** A Service of the pods of that name. No controller runs, so that nobody but the harness writes its endpoints. */
-export function service(name: string, targetPort: number): ApiObject {
-  const spec = { selector: { app: name }, ports: [{ name: "http", port: 80, targetPort }] };
+export interface ServiceOptions {
+  /** The pods that it leads to; those of its own name unless told. */
+  readonly app?: string;
+  /** What its port is called, and thereby what Istio takes it for; `http` unless told. */
+  readonly protocol?: Protocol;
+  /** It has no address of its own: clients find those of its pods. */
+  readonly isHeadless?: boolean;
+}
+
+export type Protocol = "http" | "tcp";
+
+/** A Service of pods. No controller runs, so that nobody but the harness writes its endpoints. */
+export function service(name: string, targetPort: number, options: ServiceOptions = {}): ApiObject {
+  const { app = name, protocol = "http", isHeadless = false } = options;
+  const ports = [{ name: protocol, port: servicePort(targetPort, protocol), targetPort }];
+  const spec = { selector: { app }, ports, ...(isHeadless && { clusterIP: "None" }) };
   return { apiVersion: "v1", kind: "Service", metadata: { name, namespace: NAMESPACE }, spec };
+}
+
+/** A proxy tells Services with HTTP apart by the host that is asked for, and others by the port alone. */
+export function servicePort(targetPort: number, protocol: Protocol = "http"): number {
+  return protocol === "http" ? 80 : targetPort;
 }
 
 /** The endpoints of a Service, which are ready; those with a proxy have a pod, see {@link proxiedPod}. */
 export function endpointSlice(name: string, options: EndpointOptions): ApiObject {
-  const { addresses, port, proxied } = options;
+  const { addresses, port, protocol = "http", proxied } = options;
   const pod = (address: string) => ({ targetRef: { kind: "Pod", name: podName(address), namespace: NAMESPACE } });
   return {
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
     metadata: { name, namespace: NAMESPACE, labels: { "kubernetes.io/service-name": name } },
     addressType: "IPv4",
-    ports: [{ name: "http", port, protocol: "TCP" }],
+    ports: [{ name: protocol, port, protocol: "TCP" }],
     endpoints: addresses.map((address) => ({
       addresses: [address],
       conditions: { ready: true },
@@ -40,6 +58,8 @@ export function endpointSlice(name: string, options: EndpointOptions): ApiObject
 export interface EndpointOptions {
   readonly addresses: readonly string[];
   readonly port: number;
+  /** As the Service has it. */
+  readonly protocol?: Protocol;
   readonly proxied: boolean;
 }
 
@@ -73,22 +93,20 @@ export function clientSidecar({ name, namespace }: ProxyIdentity, bind: string):
 
 export interface InboundOptions {
   readonly address: string;
-  readonly port: number;
+  readonly ports: readonly { readonly port: number; readonly protocol?: Protocol }[];
   readonly bind: string;
   readonly backendPort: number;
 }
 
-/** Makes the proxy of this workload stand before a backend on 127.0.0.1, at the address of the pod. */
+/** Makes the proxy of this workload stand before a backend on 127.0.0.1, at ports of the pod, all of which lead there. */
 export function serverSidecar(name: string, options: InboundOptions): ApiObject {
-  const { address, port, bind, backendPort } = options;
-  const ingress = [
-    {
-      port: { number: port, protocol: "HTTP", name: "http" },
-      bind: address,
-      captureMode: "NONE",
-      defaultEndpoint: `127.0.0.1:${backendPort}`,
-    },
-  ];
+  const { address, ports, bind, backendPort } = options;
+  const ingress = ports.map(({ port, protocol = "http" }) => ({
+    port: { number: port, protocol: protocol.toUpperCase(), name: `${protocol}-${port}` },
+    bind: address,
+    captureMode: "NONE",
+    defaultEndpoint: `127.0.0.1:${backendPort}`,
+  }));
   const egress = [{ bind, captureMode: "NONE", hosts: [`./${hostOf(BARRIER)}`] }];
   return sidecar({ name, namespace: NAMESPACE }, { ingress, egress });
 }

@@ -7,6 +7,7 @@ import { resourcePath } from "../../src/k8s/client.ts";
 import { applyObject, deleteObject } from "./api.ts";
 import type { Mesh } from "./mesh.ts";
 import { NAMESPACE } from "./objects.ts";
+import type { Stage } from "./stage.ts";
 
 /** What the status of a policy says of how far it is. */
 export interface ObservedPolicy extends KubernetesObject {
@@ -58,6 +59,43 @@ export class ServicePolicy {
     const spec = { targetRefs: [{ kind: "Service", name: this.#service }], ...sections };
     const metadata = { name: this.#service, namespace: NAMESPACE };
     return { apiVersion: `${FAIRLEAD_GROUP}/v1alpha1`, kind: "ResiliencePolicy", metadata, spec };
+  }
+}
+
+/** The policies of several Services as one, whose sections stand under the name of their Service. */
+export class ServicePolicies {
+  readonly #stage: Pick<Stage, "mesh" | "idle">;
+  /** By Service what was written and not taken back. */
+  readonly #written = new Map<string, string>();
+
+  constructor(stage: Pick<Stage, "mesh" | "idle">) {
+    this.#stage = stage;
+  }
+
+  /** Writes those that are new or say something else, and deletes those that are no longer there. */
+  async apply(wanted: Readonly<Record<string, object>>): Promise<void> {
+    for (const service of this.#written.keys()) {
+      if (wanted[service] !== undefined) continue;
+      await this.#policy(service).remove();
+      this.#written.delete(service);
+    }
+    for (const [service, sections] of Object.entries(wanted)) {
+      const text = JSON.stringify(sections);
+      if (this.#written.get(service) === text) continue;
+      this.#written.set(service, text);
+      await this.#policy(service).apply(sections);
+    }
+    // What was written for one Service may have to follow the policy of another, whose status tells nothing of that.
+    await this.#stage.idle();
+    await this.#stage.mesh.settle();
+  }
+
+  remove(): Promise<void> {
+    return this.apply({});
+  }
+
+  #policy(service: string): ServicePolicy {
+    return new ServicePolicy(this.#stage.mesh, service);
   }
 }
 

@@ -4,7 +4,7 @@ import type { Member } from "./mesh.ts";
 import { ServicePolicy } from "./policy.ts";
 import { between, expectToFollow } from "./scenario.ts";
 import { ELSEWHERE, type Stage } from "./stage.ts";
-import { countStatuses, type HttpRequest, send, sendInOrder } from "./traffic.ts";
+import { countStatuses, type HttpRequest, send, sendInOrder, statusOf } from "./traffic.ts";
 import { POD_PORT, requestTo } from "./workloads.ts";
 
 const RATE = 7;
@@ -29,13 +29,9 @@ export function serverSide(stage: () => Stage): void {
   }
 
   /** How a client without a proxy is answered, in plain text. */
-  async function askPlainly(from?: string): Promise<number | string> {
+  function askPlainly(from?: string): Promise<number | string> {
     const { address } = stage().pay;
-    try {
-      return (await send({ address, port: POD_PORT, host: "pay", ...(from !== undefined && { from }) })).status;
-    } catch {
-      return "no answer";
-    }
+    return statusOf({ address, port: POD_PORT, host: "pay", ...(from !== undefined && { from }) });
   }
 
   test("requests beyond the rate get 429 and do not reach the backend", async () => {

@@ -57,6 +57,15 @@ export async function send(options: HttpRequest): Promise<HttpAnswer> {
   }
 }
 
+/** The status of the answer, or that there is none: the connection was refused or cut off. */
+export async function statusOf(request: HttpRequest): Promise<number | "no answer"> {
+  try {
+    return (await send(request)).status;
+  } catch {
+    return "no answer";
+  }
+}
+
 /** Sends the same request so many times, some at once, and counts the answers by status. */
 export async function sendMany(count: number, options: HttpRequest): Promise<Readonly<Record<number, number>>> {
   const answers: HttpAnswer[] = [];

@@ -5,19 +5,30 @@ import { Backend } from "./backend.ts";
 import type { Member, Mesh } from "./mesh.ts";
 import {
   clientSidecar,
-  type EndpointOptions,
   endpointSlice,
   hostOf,
   NAMESPACE,
   proxiedPod,
   runningStatus,
+  type ServiceOptions,
   serverSidecar,
   service,
+  servicePort,
 } from "./objects.ts";
 import type { HttpRequest } from "./traffic.ts";
 
-const SERVICE_PORT = 80;
 export const POD_PORT = 8080;
+
+/** A Service, and the port of its pods that it leads to. */
+export interface ServedPort extends ServiceOptions {
+  readonly name: string;
+  readonly port: number;
+}
+
+interface Endpoints {
+  readonly addresses: readonly string[];
+  readonly proxied: boolean;
+}
 
 /** What runs in the mesh: servers behind Services, and clients that ask for them. Each has an address of its own. */
 export class Workloads {
@@ -34,20 +45,28 @@ export class Workloads {
   async addService(name: string, count = 1): Promise<readonly Backend[]> {
     const addresses = Array.from({ length: count }, () => this.#newAddresses().pod);
     const backends = await Promise.all(addresses.map((address) => this.#startBackend(address, POD_PORT)));
-    await this.#publish(name, { addresses, port: POD_PORT, proxied: false });
+    await this.#publish([{ name, port: POD_PORT }], { addresses, proxied: false });
     return backends;
   }
 
-  /** A Service with one backend behind a proxy, which is where policies of the server's side act. */
-  async addProxiedService(name: string): Promise<{ readonly backend: Backend; readonly address: string }> {
+  /**
+   * A Service with one backend behind a proxy, which is where policies of the server's side act, and others that lead to
+   * further ports of the same Pod.
+   */
+  async addProxiedService(
+    name: string,
+    others: readonly ServedPort[],
+  ): Promise<{ readonly backend: Backend; readonly address: string }> {
     const { pod, bind } = this.#newAddresses();
     const backend = await this.#startBackend("127.0.0.1", POD_PORT + this.#lastNumber);
-    const sidecar = serverSidecar(name, { address: pod, port: POD_PORT, bind, backendPort: backend.port });
+    const ports: readonly ServedPort[] = [{ name, port: POD_PORT }, ...others];
+    const sidecar = serverSidecar(name, { address: pod, ports, bind, backendPort: backend.port });
     const object = proxiedPod(name, pod);
     await this.#mesh.apply([sidecar, object]);
     await applyStatus(this.#mesh.client, runningStatus(object, pod));
     await this.#mesh.join(identityOf(name, { namespace: NAMESPACE, address: pod }), bind);
-    await this.#publish(name, { addresses: [pod], port: POD_PORT, proxied: true });
+    const services = ports.map((port) => ({ ...port, app: name }));
+    await this.#publish(services, { addresses: [pod], proxied: true });
     return { backend, address: pod };
   }
 
@@ -61,12 +80,19 @@ export class Workloads {
     return client;
   }
 
-  async #publish(name: string, options: EndpointOptions): Promise<void> {
-    await this.#mesh.apply([service(name, options.port), endpointSlice(name, options)]);
-    const wanted = options.addresses.toSorted().join();
-    for (const { proxy } of this.#clients) {
-      const arrived = async () => (await proxy.endpoints(hostOf(name), SERVICE_PORT)).join() === wanted;
-      await waitFor(`the endpoints of ${name} at ${proxy.identity.name}`, arrived);
+  async #publish(services: readonly ServedPort[], endpoints: Endpoints): Promise<void> {
+    const objects = services.flatMap(({ name, ...options }) => [
+      service(name, options.port, options),
+      endpointSlice(name, { ...options, ...endpoints }),
+    ]);
+    await this.#mesh.apply(objects);
+    const wanted = endpoints.addresses.toSorted().join();
+    for (const { name, port, protocol } of services) {
+      for (const { proxy } of this.#clients) {
+        const found = () => proxy.endpoints(hostOf(name), servicePort(port, protocol));
+        const arrived = async () => (await found()).join() === wanted;
+        await waitFor(`the endpoints of ${name} at ${proxy.identity.name}`, arrived);
+      }
     }
   }
 
@@ -88,5 +114,5 @@ function identityOf(name: string, at: { readonly namespace: string; readonly add
 
 /** A request of this client for a Service, through its proxy. */
 export function requestTo(name: string, from: Member, rest: Partial<HttpRequest> = {}): HttpRequest {
-  return { address: from.bind, port: SERVICE_PORT, host: hostOf(name), ...rest };
+  return { address: from.bind, port: servicePort(POD_PORT), host: hostOf(name), ...rest };
 }

@@ -19,6 +19,8 @@ const ENVIRONMENT = {
   // Filters of Istio's own build of Envoy; the Envoy of the project Envoy would refuse every listener with them.
   PILOT_ENABLE_METADATA_EXCHANGE: "false",
   PILOT_ENABLE_ALPN_FILTER: "false",
+  // Without iptables a proxy does not know which address its client meant, and has to find that of a Pod by itself.
+  PILOT_ENABLE_EDS_FOR_HEADLESS_SERVICES: "true",
   // Proxies get their certificates from a server of the tests and say who they are without proof.
   PILOT_CERT_PROVIDER: "none",
   ENABLE_CA_SERVER: "false",
