@@ -148,7 +148,7 @@ export const FINDINGS = {
   FL322: entry(
     "warn",
     "Another object acts on some requests instead",
-    "Istio takes a DestinationRule or VirtualService from the namespace of the client first, then from that of the Service, then from istio-system, and merges nothing of them. Of two Servers that select the same Pods and port Linkerd takes the older one, and from labels and names of ports alone it cannot always be told whether they do.",
+    "Istio takes a DestinationRule or VirtualService from the namespace of the client first, then from that of the Service, then from istio-system, and merges nothing of them. Of two Servers that select the same Pods and port, and of two limits of a Server, Linkerd takes the older one, and from labels and names of ports alone it cannot always be told whether they do.",
   ),
   FL323: entry(
     "warn",

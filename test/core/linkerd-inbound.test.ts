@@ -195,6 +195,24 @@ describe("objects of people beside those of a policy", () => {
     expect(told(STRICT, [users(), written])).toEqual([NAMED_ONLY, "FL320 spec.mtls"]);
   });
 
+  test("of two limits of a Server Linkerd takes the older one, also where that is the policy's", () => {
+    const labels = { "app.kubernetes.io/managed-by": "fairlead", "fairlead.dev/policy-uid": "u-1" };
+    const limit = (name: string, metadata: object) => {
+      const object = made("HTTPLocalRateLimitPolicy", target("Server", ours));
+      return { ...object, metadata: { ...object.metadata, name, ...metadata } };
+    };
+    const beside = (creationTimestamp: string, metadata: object) =>
+      told(LIMIT, [users(), limit(ours, metadata), limit("mine", { creationTimestamp })]).slice(1);
+    const own = { labels, creationTimestamp: "2026-01-02" };
+    expect(beside("2026-01-01", own)).toEqual(["FL320 spec.rateLimit"]);
+    expect(beside("2026-01-03", own)).toEqual(["FL322 spec.rateLimit"]);
+    expect(beside("2026-01-02", own), "of the same second the first by name").toEqual(["FL322 spec.rateLimit"]);
+    expect(beside("2026-01-03", { creationTimestamp: "2026-01-02" })).toEqual([
+      "FL320 spec.rateLimit",
+      "FL320 spec.rateLimit",
+    ]);
+  });
+
   test("of two Services with the same Pods the one with the older Server has it", () => {
     const labels = { "app.kubernetes.io/managed-by": "fairlead", "fairlead.dev/policy-uid": "u-9" };
     const of = (name: string, creationTimestamp: string) =>

@@ -343,13 +343,19 @@ describe("what Linkerd reads beside a Service", () => {
     ]);
   });
 
-  test("a limit that cannot be written keeps nothing else from being written", () => {
-    const metadata = { name: "mine", namespace: "iam" };
-    const targetRef = { group: "policy.linkerd.io", kind: "Server", name: `${NAME}.8080` };
-    const theirs = { apiVersion: "policy.linkerd.io/v1alpha1", kind: "HTTPLocalRateLimitPolicy", metadata };
-    const live = [...settled(base), { ...theirs, spec: { targetRef } }];
-    expect(steps({ ...base, live })).toEqual([`delete ${limit}`]);
-  });
+  test.each([
+    ["younger", "2026-01-03", []],
+    ["older", "2026-01-01", [`delete ${limit}`]],
+  ])(
+    "beside a limit of people nothing goes but the limit that Linkerd would not take: a %s one",
+    (_which, creationTimestamp, wanted) => {
+      const metadata = { name: "mine", namespace: "iam", creationTimestamp };
+      const targetRef = { group: "policy.linkerd.io", kind: "Server", name: `${NAME}.8080` };
+      const theirs = { apiVersion: "policy.linkerd.io/v1alpha1", kind: "HTTPLocalRateLimitPolicy", metadata };
+      const live = [...born("2026-01-02", settled(base)), { ...theirs, spec: { targetRef } }];
+      expect(steps({ ...base, live })).toEqual(wanted);
+    },
+  );
 
   test("a kind of the same name in the group of another mesh is another kind", () => {
     const metadata = { name: `${NAME}.8080.${grant}`, namespace: "iam" };

@@ -7,7 +7,7 @@ import { selectorRelation } from "../../selectors.ts";
 import { isOlder } from "../age.ts";
 import type { Companion } from "../companion.ts";
 import type { TargetContext } from "../mesh.ts";
-import { workloadsIn } from "../workload-index.ts";
+import { type WorkloadObjects, workloadsIn } from "../workload-index.ts";
 
 /**
  * Other objects for the same port of the same Pods. Of two Servers there Linkerd takes the older one and writes a line
@@ -20,8 +20,7 @@ export function linkerdRivals(companion: Companion, service: TargetContext): rea
     case SERVER: {
       const servers = workloadsIn(namespace, SERVER, service.world);
       const policies = workloadsIn(namespace, LINKERD_AUTHORIZATION_POLICY, service.world);
-      const named = servers.named(name);
-      const ours = named !== undefined && isGenerated(named) ? named : undefined;
+      const ours = generatedIn(servers, name);
       const meeting = { companion, service, ours, path: `spec.${companion.sections[0]}` };
       return [
         ...servers.near(labelsOfPods(service)).flatMap((other) => serverRivalry(other, meeting)),
@@ -33,11 +32,18 @@ export function linkerdRivals(companion: Companion, service: TargetContext): rea
     case HTTP_LOCAL_RATE_LIMIT_POLICY: {
       const server = serverOf(companion);
       const limits = workloadsIn(namespace, HTTP_LOCAL_RATE_LIMIT_POLICY, service.world);
-      return limits.aimedAt(SERVER.kind, server).flatMap((other) => limitRivalry(other, server));
+      const ours = generatedIn(limits, name);
+      return limits.aimedAt(SERVER.kind, server).flatMap((other) => limitRivalry(other, ours, server));
     }
     default:
       return [];
   }
+}
+
+/** What Fairlead has written under this name. */
+function generatedIn(objects: WorkloadObjects, name: string): KubernetesObject | undefined {
+  const found = objects.named(name);
+  return found !== undefined && isGenerated(found) ? found : undefined;
 }
 
 function labelsOfPods({ object }: TargetContext): StringMap {
@@ -110,11 +116,20 @@ function moreLetIn(other: KubernetesObject, { sections }: Companion): readonly F
     );
 }
 
-function limitRivalry(other: KubernetesObject, server: string): readonly Finding[] {
+function limitRivalry(other: KubernetesObject, ours: KubernetesObject | undefined, server: string): readonly Finding[] {
   if (isGenerated(other)) return [];
+  const found = `HTTPLocalRateLimitPolicy ${other.metadata?.name}`;
+  if (!isOlder(other, ours)) {
+    return [
+      finding("FL322", "spec.rateLimit", {
+        message: `${found} has no effect on Server ${server}: Linkerd takes the older limit, which is that of the policy`,
+        fix: "set in the policy what is needed of it and delete it",
+      }),
+    ];
+  }
   return [
     finding("FL320", "spec.rateLimit", {
-      message: `HTTPLocalRateLimitPolicy ${other.metadata?.name} limits Server ${server}; of two such objects Linkerd takes the older one`,
+      message: `${found} limits Server ${server}; of two such objects Linkerd takes the older one`,
       fix: "set its limits in the policy and delete it, or remove rateLimit",
     }),
   ];
