@@ -260,9 +260,17 @@ describe("a half-open connection", () => {
   });
 
   test("is not confused with a quiet watch: cut and resumed, never listed again, nothing lost", async () => {
-    const cached = new Cached({ tuning: { inactivityMs: 200 } });
+    const clock = new FakeClock();
+    const cached = new Cached({ clock, tuning: { inactivityMs: 1_500 } });
     await cached.watch.whenSynced();
-    await waitFor("four quiet watches", async () => cached.watch.counters.cuts >= 4);
+    await churn();
+    // What comes after the list comes through the watch, which is open then.
+    await cached.converged();
+    for (const cuts of [1, 2, 3, 4]) {
+      clock.advance(1_500);
+      await waitFor("a quiet watch to be cut", async () => cached.watch.counters.cuts === cuts);
+      await waitFor("the next one to be open", async () => cached.watch.stalenessMs === 0);
+    }
     await churn();
     await cached.converged();
     expect(cached.watch.counters).toMatchObject({ lists: 1, errors: 0 });
