@@ -6,6 +6,7 @@ import { type KubernetesClient, resourcePath } from "../../src/k8s/client.ts";
 import type { CapturedReview } from "./capture.ts";
 import type { Child } from "./child.ts";
 import { type Comparison, measureOneByOne, type Target } from "./handler.ts";
+import { type HostileResult, measureHostile } from "./hostile-rules.ts";
 import type { Plan } from "./limits.ts";
 import { measureOffline, type OfflineResult, withPadding } from "./rules-offline.ts";
 import type { Server } from "./servers.ts";
@@ -21,6 +22,7 @@ const SIZES = { "10 KB": 10_000, "1 MB": 1_000_000 } as const;
 export interface RulesResult {
   readonly reviews: readonly RulesRow[];
   readonly offline: OfflineResult;
+  readonly hostile: HostileResult;
 }
 
 export interface RulesRow extends Comparison {
@@ -51,7 +53,7 @@ export async function measureRules(stage: RulesStage, plan: Plan): Promise<Rules
       rows.push(await measure(stage, plan, { count, size, reviews: small.map((review) => padded(review, bytes)) }));
     }
   }
-  return { reviews: rows, offline: measureOffline(plan) };
+  return { reviews: rows, offline: measureOffline(plan), hostile: measureHostile() };
 }
 
 interface Row {
