@@ -5,8 +5,8 @@ import type { ControlPlane } from "../core/mesh/control-plane.ts";
 import { ANY_HOST, hostKeys } from "../core/mesh/istio/hosts.ts";
 import {
   type CompanionKind,
-  companionKindOf,
   FAIRLEAD_GROUP,
+  isKindBeside,
   MODE_LABEL,
   NAMESPACE_NAME_LABEL,
   targetKindOf,
@@ -59,7 +59,7 @@ export class FileWorld implements World {
       this.update(object);
     } else if (kind === "ServiceProfile" && group === "linkerd.io") {
       this.#profiles.push({ namespace, name, active: isActiveProfile(object) });
-    } else if (companionKindOf(group, kind)) {
+    } else if (isKindBeside(group, kind)) {
       this.#companions.push({ ...object, metadata: { ...metadata, namespace } });
     } else if (isEndpointSlice(object)) {
       const facts = sliceFacts(object);

@@ -154,6 +154,23 @@ export function companionKindOf(group: string, kind: string): CompanionKind | un
   return COMPANION_KINDS.find((entry) => entry.kind === kind && entry.group === group);
 }
 
+/** The older kind by which people let clients into a Server. Fairlead writes none. */
+export const SERVER_AUTHORIZATION: CompanionKind = {
+  mesh: "Linkerd",
+  group: LINKERD_POLICY_GROUP,
+  kind: "ServerAuthorization",
+  resource: "serverauthorizations",
+  rank: 0,
+  speaksOf: "Pods",
+};
+
+/** Of their objects those of people are known, too: what they mean for a companion is told. */
+export const KINDS_BESIDE: readonly CompanionKind[] = [...COMPANION_KINDS, SERVER_AUTHORIZATION];
+
+export function isKindBeside(group: string, kind: string): boolean {
+  return KINDS_BESIDE.some((entry) => entry.kind === kind && entry.group === group);
+}
+
 const COMPANION_PREFIX = "fairlead-";
 
 /**

@@ -1,6 +1,14 @@
 import { REGISTRATION_NAME } from "./admission/registration.ts";
 import { REPORTS } from "./audit/report.ts";
-import { COMPANION_KINDS, CORE_GROUP, FAIRLEAD_GROUP, GATEWAY_GROUP, LINKERD_POLICY_GROUP } from "./names.ts";
+import {
+  COMPANION_KINDS,
+  type CompanionKind,
+  CORE_GROUP,
+  FAIRLEAD_GROUP,
+  GATEWAY_GROUP,
+  KINDS_BESIDE,
+  LINKERD_POLICY_GROUP,
+} from "./names.ts";
 import { LEASE_NAME } from "./uninstall.ts";
 
 export const ROLES = ["admission", "controller"] as const;
@@ -54,7 +62,11 @@ const WATCHED: readonly Right[] = [
     scope: "Cluster",
     why: "a ServiceProfile switches the settings of its Service off",
   },
-  ...companions(["list", "watch"], "objects of people that speak of the same Services; those that Fairlead made"),
+  ...onKinds(
+    KINDS_BESIDE,
+    ["list", "watch"],
+    "objects of people that speak of the same Services; those that Fairlead made",
+  ),
   {
     apiGroup: "discovery.k8s.io",
     resources: ["endpointslices"],
@@ -120,7 +132,8 @@ const WRITTEN: readonly Right[] = [
     scope: "Cluster",
     why: "as for Services",
   },
-  ...companions(
+  ...onKinds(
+    COMPANION_KINDS,
     ["create", "patch", "delete"],
     "the objects that carry settings beside Services (server-side apply asks for create and patch)",
   ),
@@ -232,11 +245,11 @@ export const RIGHTS: Readonly<Record<Role, readonly Right[]>> = {
   controller: [...WATCHED, ...WRITTEN, ...KEPT],
 };
 
-/** On every kind of companion, group by group. */
-function companions(verbs: readonly string[], why: string): readonly Right[] {
-  const byGroup = Map.groupBy(COMPANION_KINDS, ({ group }) => group);
-  return [...byGroup].map(([apiGroup, kinds]) => {
-    const resources = kinds.map(({ resource }) => resource);
+/** Group by group. */
+function onKinds(kinds: readonly CompanionKind[], verbs: readonly string[], why: string): readonly Right[] {
+  const byGroup = Map.groupBy(kinds, ({ group }) => group);
+  return [...byGroup].map(([apiGroup, ofGroup]) => {
+    const resources = ofGroup.map(({ resource }) => resource);
     return { apiGroup, resources, verbs, scope: "Cluster", why };
   });
 }

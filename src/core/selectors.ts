@@ -15,17 +15,28 @@ interface Requirement {
 
 /** `labels`: the selector of the Service. An absent or empty selector has every Pod of the namespace. */
 export function selectorRelation(selector: unknown, labels: StringMap): SelectorRelation {
-  const { matchLabels, matchExpressions } = isRecord(selector) ? selector : {};
-  const wanted = isRecord(matchLabels) ? matchLabels : {};
-  const requirements = [
-    ...Object.entries(wanted).map(([key, value]) => ({ key, operator: "In", values: [value] })),
-    ...(Array.isArray(matchExpressions) ? recordsIn(matchExpressions as readonly Requirement[]) : []),
-  ];
+  const requirements = requirementsOf(selector);
   const verdicts = requirements.map((requirement) => holds(requirement, labels));
   if (verdicts.includes(false)) return "apart";
   if (!verdicts.includes(undefined)) return "covers";
   const isWithin = Object.entries(labels).every(([key, value]) => requirements.some((it) => demands(it, key, value)));
   return isWithin ? "within" : "may overlap";
+}
+
+/** Whether a label selector chooses an object that has these labels and no others; an empty one chooses every object. */
+export function chooses(selector: unknown, labels: StringMap): boolean {
+  return requirementsOf(selector).every((it) => holds(it, labels) ?? HOLD_WITHOUT_LABEL.has(it.operator));
+}
+
+const HOLD_WITHOUT_LABEL: ReadonlySet<unknown> = new Set(["NotIn", "DoesNotExist"]);
+
+function requirementsOf(selector: unknown): readonly Requirement[] {
+  const { matchLabels, matchExpressions } = isRecord(selector) ? selector : {};
+  const wanted = isRecord(matchLabels) ? matchLabels : {};
+  return [
+    ...Object.entries(wanted).map(([key, value]) => ({ key, operator: "In", values: [value] })),
+    ...(Array.isArray(matchExpressions) ? recordsIn(matchExpressions as readonly Requirement[]) : []),
+  ];
 }
 
 /** Whether it holds for every Pod with these labels (true), for none (false), or depends on their other labels. */

@@ -2,7 +2,13 @@ import { annotationsOf, type KubernetesObject, recordsIn, type StringMap } from 
 import { DRY_RUN_ANNOTATION } from "../core/mesh/istio/dry-run.ts";
 import { ANY_HOST, hostKeys, mayFitIn, ROOT_NAMESPACE } from "../core/mesh/istio/hosts.ts";
 import { LOCAL_RATE_LIMIT, limitsRates } from "../core/mesh/istio/rate-limits.ts";
-import { COMPANION_KINDS, type CompanionKind, GENERATED_ANNOTATION, ISTIO_SECURITY_GROUP } from "../core/names.ts";
+import {
+  COMPANION_KINDS,
+  type CompanionKind,
+  GENERATED_ANNOTATION,
+  ISTIO_SECURITY_GROUP,
+  KINDS_BESIDE,
+} from "../core/names.ts";
 import { isGenerated } from "../core/routes/people.ts";
 import type { Change } from "./change.ts";
 import { NamespacedMap } from "./namespaced.ts";
@@ -11,10 +17,10 @@ import type { WatchHandler } from "./watch-options.ts";
 
 const NONE: readonly KubernetesObject[] = Object.freeze([]);
 
-/** Objects of the kinds of companions, whoever made them, by namespace and by the hosts that they speak of. */
+/** Objects of the kinds beside Services, whoever made them, by namespace and by the hosts that they speak of. */
 export class CompanionIndex {
   readonly #byKind: ReadonlyMap<CompanionKind, NamespacedMap<KubernetesObject>> = new Map(
-    COMPANION_KINDS.map((kind) => [kind, new NamespacedMap<KubernetesObject>()]),
+    KINDS_BESIDE.map((kind) => [kind, new NamespacedMap<KubernetesObject>()]),
   );
   readonly #byHost = new Map<string, readonly KubernetesObject[]>();
 
@@ -25,8 +31,9 @@ export class CompanionIndex {
     return others.length === 0 ? named : [...named, ...others];
   }
 
+  /** Those of the kinds that Fairlead writes. */
   in(namespace: string): readonly KubernetesObject[] {
-    return [...this.#byKind.values()].flatMap((ofKind) => ofKind.list(namespace));
+    return COMPANION_KINDS.flatMap((kind) => this.of(kind, namespace));
   }
 
   /** The same list until one of them changes. */
@@ -72,6 +79,7 @@ const KEPT = [
   "port",
   "targetRef",
   "targetRefs",
+  "server",
   "selector",
   "workloadSelector",
   "action",

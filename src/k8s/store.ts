@@ -3,11 +3,11 @@ import type { KubernetesObject } from "../core/kubernetes.ts";
 import type { ControlPlane } from "../core/mesh/control-plane.ts";
 import { versionsTaken } from "../core/mesh/discovery.ts";
 import {
-  COMPANION_KINDS,
   type CompanionKind,
   CORE_GROUP,
   FAIRLEAD_GROUP,
   GATEWAY_HTTP_ROUTE,
+  KINDS_BESIDE,
   MANAGED_BY,
   MANAGED_BY_LABEL,
   SERVICE_KIND,
@@ -89,7 +89,7 @@ export class ClusterStore implements World {
     const { clusterDomain } = options.defaults;
     const listener = { emit, optedIn: () => this.#optedIn(), clusterDomain };
     this.#companionWatches = new Map(
-      COMPANION_KINDS.map((kind) => [
+      KINDS_BESIDE.map((kind) => [
         kind,
         this.#watch({ group: kind.group, resource: kind.resource }, companionHandler(kind, this.#companions, listener)),
       ]),

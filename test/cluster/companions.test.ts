@@ -248,6 +248,14 @@ test("on Linkerd, too: all there is for a port comes together, gives way to an o
   });
   await told("ported", "Accepted", /FL322 .*Server mine has no effect on port 8080 of Service web/s);
   expect(await found()).toHaveLength(4);
+  const letsIn = { client: { unauthenticated: true }, server: { selector: { matchLabels: {} } } };
+  await session.kubectl("create -f -", {
+    apiVersion: "policy.linkerd.io/v1beta1",
+    kind: "ServerAuthorization",
+    metadata,
+    spec: letsIn,
+  });
+  await told("ported", "Accepted", /FL327 .*ServerAuthorization mine lets clients in/s);
   await session.kubectl("delete server -n ported fairlead-web.8080");
   await told("ported", "Conflicted", /^True ObjectInTheWay: Server mine is for port 8080 of Service web already/);
   await waitFor("the limit to go, and nothing that says who may come in", async () => (await found()).length === 2);

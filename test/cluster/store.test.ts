@@ -3,7 +3,7 @@ import { CLUSTER_DOMAIN, parseMeshVersion } from "../../src/config.ts";
 import type { CompiledPolicy } from "../../src/core/intent/policy.ts";
 import { compilePolicy } from "../../src/core/intent/policy.ts";
 import type { KubernetesObject } from "../../src/core/kubernetes.ts";
-import { COMPANION_KINDS, TARGET_KINDS } from "../../src/core/names.ts";
+import { KINDS_BESIDE, TARGET_KINDS } from "../../src/core/names.ts";
 import type { TargetKey } from "../../src/core/world.ts";
 import { type ControlPlane, startControlPlane } from "../../src/dev/control-plane/control-plane.ts";
 import { gatewayApiCrdPaths, installCrds, istioCrdPaths, linkerdCrdPaths } from "../../src/dev/control-plane/crds.ts";
@@ -316,7 +316,7 @@ describe("policies and profiles", () => {
     expect(store.synced).toBe(true);
     const states = store.watchStates();
     const others = ["namespaces", "resiliencepolicies", "serviceprofiles", "admissionrules", "ruleexceptions"];
-    const names = [...TARGET_KINDS, ...COMPANION_KINDS].map(({ resource }) => resource).concat(others);
+    const names = [...TARGET_KINDS, ...KINDS_BESIDE].map(({ resource }) => resource).concat(others);
     expect(states.map(({ resource }) => resource).sort()).toEqual(names.sort());
     for (const state of states) expect(state).toMatchObject({ synced: true, served: true });
     for (const state of states) expect(state.stalenessMs).toBeLessThan(60_000);

@@ -160,6 +160,12 @@ describe("objects of people beside those of a policy", () => {
   const target = (kind: string, name: string) => ({ targetRef: { group: "policy.linkerd.io", kind, name } });
   const ours = "fairlead-user-service.8080";
 
+  const letsInto = (server: object | undefined) =>
+    made("ServerAuthorization", { client: { unauthenticated: true }, ...(server && { server }) });
+  const labelled = (operator: string, value: string) => ({
+    selector: { matchExpressions: [{ key: "app.kubernetes.io/managed-by", operator, values: [value] }] },
+  });
+
   test.each<readonly [string, KubernetesObject, readonly string[]]>([
     ["a Server for the same Pods and port", server(same), ["FL320 spec.rateLimit"]],
     ["a Server for all Pods", server({}), ["FL320 spec.rateLimit"]],
@@ -177,6 +183,13 @@ describe("objects of people beside those of a policy", () => {
     ["clients of the namespace", made("AuthorizationPolicy", target("Namespace", "iam")), ["FL327 spec.mtls"]],
     ["clients of the Server", made("AuthorizationPolicy", target("Server", ours)), ["FL327 spec.mtls"]],
     ["clients of another Server", made("AuthorizationPolicy", target("Server", "mine")), []],
+    ["older clients of the Server", letsInto({ name: ours }), ["FL327 spec.mtls"]],
+    ["older clients of another Server", letsInto({ name: "mine" }), []],
+    ["older clients of every Server", letsInto({ selector: {} }), ["FL327 spec.mtls"]],
+    ["older clients of Servers with a label of ours", letsInto(labelled("In", "fairlead")), ["FL327 spec.mtls"]],
+    ["older clients of Servers with another", letsInto(labelled("NotIn", "fairlead")), []],
+    ["older clients of Servers with a label that ours lacks", letsInto({ selector: { matchLabels: { a: "b" } } }), []],
+    ["older clients of nothing", letsInto(undefined), []],
     ["clients of a route", made("AuthorizationPolicy", target("HTTPRoute", ours)), []],
     ["Istio's object of the same kind", { ...made("AuthorizationPolicy", {}), apiVersion: "security.istio.io/v1" }, []],
   ])("%s", (_what, object, wanted) => {
@@ -193,6 +206,14 @@ describe("objects of people beside those of a policy", () => {
     expect(beside("2026-01-03")).toEqual([NAMED_ONLY, "FL322 spec.mtls"]);
     const written = server(same, 8080, { name: ours, creationTimestamp: "2026-01-02" });
     expect(told(STRICT, [users(), written])).toEqual([NAMED_ONLY, "FL320 spec.mtls"]);
+  });
+
+  test("older clients of a Server by a label that only ours has as it stands", () => {
+    const labels = { "app.kubernetes.io/managed-by": "fairlead", "fairlead.dev/policy-uid": "u-1", team: "a" };
+    const theirs = letsInto({ selector: { matchLabels: { team: "a" } } });
+    const own = server(same, 8080, { name: ours, labels });
+    expect(told(STRICT, [users(), own, theirs])).toEqual([NAMED_ONLY, "FL327 spec.mtls"]);
+    expect(told(STRICT, [users(), theirs])).toEqual([NAMED_ONLY]);
   });
 
   test("of two limits of a Server Linkerd takes the older one, also where that is the policy's", () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { selectorRelation, type SelectorRelation } from "../../src/core/selectors.ts";
+import { chooses, selectorRelation, type SelectorRelation } from "../../src/core/selectors.ts";
 
 const LABELS = { app: "web", tier: "front" };
 
@@ -28,4 +28,19 @@ test.each<readonly [string, unknown, SelectorRelation]>([
 
 test("a Service without labels in its selector is covered by what asks for none", () => {
   expect(selectorRelation({ matchLabels: { app: "web" } }, {})).toBe("within");
+});
+
+test.each<readonly [string, unknown, boolean]>([
+  ["an empty selector", {}, true],
+  ["a part of the labels", { matchLabels: { app: "web" } }, true],
+  ["another value", { matchLabels: { app: "cart" } }, false],
+  ["a label that is not there", { matchLabels: { app: "web", version: "2" } }, false],
+  ["In of a label that is not there", { matchExpressions: [{ key: "version", operator: "In", values: ["2"] }] }, false],
+  ["NotIn of one", { matchExpressions: [{ key: "version", operator: "NotIn", values: ["2"] }] }, true],
+  ["Exists of one", { matchExpressions: [{ key: "version", operator: "Exists" }] }, false],
+  ["DoesNotExist of one", { matchExpressions: [{ key: "version", operator: "DoesNotExist" }] }, true],
+  ["DoesNotExist of one that is there", { matchExpressions: [{ key: "app", operator: "DoesNotExist" }] }, false],
+  ["what the API server would refuse", { matchExpressions: [{ key: "app" }] }, false],
+])("chooses an object with these labels and no others: %s", (_what, selector, wanted) => {
+  expect(chooses(selector, LABELS)).toBe(wanted);
 });

@@ -1,7 +1,7 @@
 import { isRecord } from "../../api/problem.ts";
 import type { KubernetesObject, StringMap } from "../kubernetes.ts";
 import { labelIndex } from "../label-index.ts";
-import { type CompanionKind, ENVOY_FILTER, SERVER } from "../names.ts";
+import { type CompanionKind, ENVOY_FILTER, SERVER, SERVER_AUTHORIZATION } from "../names.ts";
 import type { World } from "../world.ts";
 
 /**
@@ -12,7 +12,7 @@ export interface WorkloadObjects {
   named(name: string): KubernetesObject | undefined;
   /** Every one that may choose Pods with these labels, and others: `selectorRelation` has the last word. */
   near(labels: StringMap): readonly KubernetesObject[];
-  /** Those with this targetRef. */
+  /** Those with this targetRef, or a ServerAuthorization with the name of this Server. */
   aimedAt(kind: string, name: string): readonly KubernetesObject[];
 }
 
@@ -29,10 +29,14 @@ export function workloadsIn(namespace: string, kind: CompanionKind, world: World
   return index;
 }
 
-/** The selector of an object for Pods. Each kind has its own name for it, and an EnvoyFilter for the labels in it, too. */
+/**
+ * The selector of an object for Pods. Each kind has its own name for it, and an EnvoyFilter for the labels in it, too; that of
+ * a ServerAuthorization is for Servers.
+ */
 export function podSelectorOf({ kind, spec }: KubernetesObject): unknown {
   const fields = isRecord(spec) ? spec : {};
   if (kind === SERVER.kind) return fields["podSelector"];
+  if (kind === SERVER_AUTHORIZATION.kind) return isRecord(fields["server"]) ? fields["server"]["selector"] : undefined;
   if (kind !== ENVOY_FILTER.kind) return fields["selector"];
   const { workloadSelector } = fields;
   return { matchLabels: isRecord(workloadSelector) ? workloadSelector["labels"] : {} };
@@ -54,8 +58,12 @@ function matchLabelsOf(object: KubernetesObject): Readonly<Record<string, unknow
   return isRecord(matchLabels) ? matchLabels : {};
 }
 
-function targetOf({ spec }: KubernetesObject): string | undefined {
-  const { targetRef } = isRecord(spec) ? spec : {};
+function targetOf({ kind, spec }: KubernetesObject): string | undefined {
+  const { targetRef, server } = isRecord(spec) ? spec : {};
+  if (kind === SERVER_AUTHORIZATION.kind) {
+    const name = isRecord(server) ? server["name"] : undefined;
+    return typeof name === "string" ? targetText(SERVER.kind, name) : undefined;
+  }
   return isRecord(targetRef) ? targetText(String(targetRef["kind"]), String(targetRef["name"])) : undefined;
 }
 

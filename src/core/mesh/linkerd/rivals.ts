@@ -1,13 +1,21 @@
 import { isRecord } from "../../../api/problem.ts";
 import { type Finding, finding } from "../../finding.ts";
-import type { KubernetesObject, Service, StringMap } from "../../kubernetes.ts";
-import { HTTP_LOCAL_RATE_LIMIT_POLICY, LINKERD_AUTHORIZATION_POLICY, SERVER, serviceOfCompanion } from "../../names.ts";
+import { type KubernetesObject, labelsOf, type Service, type StringMap } from "../../kubernetes.ts";
+import {
+  HTTP_LOCAL_RATE_LIMIT_POLICY,
+  LINKERD_AUTHORIZATION_POLICY,
+  MANAGED_BY,
+  MANAGED_BY_LABEL,
+  SERVER,
+  SERVER_AUTHORIZATION,
+  serviceOfCompanion,
+} from "../../names.ts";
 import { isGenerated } from "../../routes/people.ts";
-import { selectorRelation } from "../../selectors.ts";
+import { chooses, selectorRelation } from "../../selectors.ts";
 import { isOlder } from "../age.ts";
 import type { Companion } from "../companion.ts";
 import type { TargetContext } from "../mesh.ts";
-import { type WorkloadObjects, workloadsIn } from "../workload-index.ts";
+import { podSelectorOf, type WorkloadObjects, workloadsIn } from "../workload-index.ts";
 
 /**
  * Other objects for the same port of the same Pods. Of two Servers there Linkerd takes the older one and writes a line
@@ -24,9 +32,10 @@ export function linkerdRivals(companion: Companion, service: TargetContext): rea
       const meeting = { companion, service, ours, path: `spec.${companion.sections[0]}` };
       return [
         ...servers.near(labelsOfPods(service)).flatMap((other) => serverRivalry(other, meeting)),
-        ...[...policies.aimedAt("Namespace", namespace), ...policies.aimedAt(SERVER.kind, name)].flatMap((other) =>
-          moreLetIn(other, companion),
-        ),
+        ...[...policies.aimedAt("Namespace", namespace), ...policies.aimedAt(SERVER.kind, name)]
+          .filter((other) => !isGenerated(other))
+          .flatMap((other) => moreLetIn(other, companion)),
+        ...serverAuthorizations(name, ours, service).flatMap((other) => moreLetIn(other, companion)),
       ];
     }
     case HTTP_LOCAL_RATE_LIMIT_POLICY: {
@@ -103,14 +112,28 @@ function withoutEffect(found: string, host: string, path: string): Finding {
   });
 }
 
-/** An AuthorizationPolicy of people for the whole namespace, or for our Server, adds clients to those of the policy. */
-function moreLetIn(other: KubernetesObject, { sections }: Companion): readonly Finding[] {
-  if (isGenerated(other)) return [];
+/** Those that Linkerd reads for our Server: by its name, or by its labels. */
+function serverAuthorizations(
+  server: string,
+  ours: KubernetesObject | undefined,
+  { key, world }: TargetContext,
+): readonly KubernetesObject[] {
+  const all = workloadsIn(key.namespace, SERVER_AUTHORIZATION, world);
+  const labels = ours === undefined ? { [MANAGED_BY_LABEL]: MANAGED_BY } : labelsOf(ours);
+  const chosen = all.near(labels).filter((object) => {
+    const selector = podSelectorOf(object);
+    return isRecord(selector) && chooses(selector, labels);
+  });
+  return [...all.aimedAt(SERVER.kind, server), ...chosen];
+}
+
+/** What of people lets clients into our Server adds them to those of the policy. */
+function moreLetIn({ kind, metadata }: KubernetesObject, { sections }: Companion): readonly Finding[] {
   return sections
     .filter((section) => section !== "rateLimit")
     .map((section) =>
       finding("FL327", `spec.${section}`, {
-        message: `AuthorizationPolicy ${other.metadata?.name} lets clients in beside those of the policy`,
+        message: `${kind} ${metadata?.name} lets clients in beside those of the policy`,
         fix: "move its clients to spec.authorization.allow and delete it, or leave it where that is meant",
       }),
     );
