@@ -104,17 +104,24 @@ test("the transcript in README.md tells the story of the demo", () => {
   expect(told.filter((text) => !readme.includes(text))).toEqual([]);
 });
 
-test("the review in README.md is what the command prints; UPDATE=1 rewrites it", () => {
-  const args = ["review", "-f", "examples/refused"];
+test.each([
+  ["README.md", "review -f examples/refused"],
+  ["README.md", "plan --mesh istio -f examples/breaker.yaml"],
+  ["docs/istio.md", "plan -f examples/traffic-split.yaml"],
+])("%s shows what `fairlead %s` prints; UPDATE=1 rewrites it", (file, command) => {
   const env = { ...process.env, NO_COLOR: "1", INIT_CWD: ROOT };
-  const { stdout } = spawnSync(process.execPath, ["src/cli.ts", ...args], { cwd: ROOT, encoding: "utf8", env });
-  const shown = `\`\`\`\n$ npm run -s fairlead -- ${args.join(" ")}\n${stdout}\`\`\`\n`;
-  const before = read("README.md");
+  const { stdout } = spawnSync(process.execPath, ["src/cli.ts", ...command.split(" ")], {
+    cwd: ROOT,
+    encoding: "utf8",
+    env,
+  });
+  const head = `\`\`\`\n$ npm run -s fairlead -- ${command}\n`;
+  const shown = `${head}${stdout}\`\`\`\n`;
   if (process.env["UPDATE"] === "1") {
-    const after = before.replace(/```\n\$ npm run -s fairlead -- review [\s\S]*?\n```\n/, () => shown);
-    writeFileSync(join(ROOT, "README.md"), after);
+    const [before = "", after = ""] = read(file).split(head);
+    writeFileSync(join(ROOT, file), `${before}${shown}${after.replace(/^[\s\S]*?^```\n/m, "")}`);
   }
-  expect(read("README.md")).toContain(shown);
+  expect(read(file)).toContain(shown);
 });
 
 test("the records of decisions are numbered without a gap", () => {
