@@ -50,9 +50,11 @@ async function applied(namespace: string, spec: object = SPEC): Promise<void> {
   await policies.expect(`${namespace}/p`);
 }
 
-async function told(namespace: string, type: string, wanted: RegExp): Promise<void> {
-  await waitFor(`${type} of ${namespace}/p`, async () =>
-    wanted.test(conditionsOf(await policies.read(namespace))[type] ?? ""),
+/** Waits for a condition of the policy `namespace/name`; without a name it is "p". */
+async function told(at: string, type: string, wanted: RegExp): Promise<void> {
+  const [namespace = "", name] = at.split("/");
+  await waitFor(`${type} of ${at}`, async () =>
+    wanted.test(conditionsOf(await policies.read(namespace, name))[type] ?? ""),
   );
 }
 
@@ -262,6 +264,86 @@ test("on Linkerd, too: all there is for a port comes together, gives way to an o
   await session.kubectl("delete server -n ported mine");
   await told("ported", "Ready", /^True/);
   expect(await found()).toHaveLength(4);
+});
+
+/** A Service that leads to a port of the Pods of "web". */
+const leadingTo = (namespace: string, name: string, targetPort: number): object => ({
+  ...service(namespace, name),
+  spec: { selector: { app: "web" }, ports: [{ name: "http", port: 80, targetPort }] },
+});
+
+/** Two Services of the same Pods, and a policy of the same name for each. */
+async function guarded(namespace: string, ports: Readonly<Record<string, number>>): Promise<void> {
+  for (const [name, port] of Object.entries(ports))
+    await session.kubectl("create -f -", leadingTo(namespace, name, port));
+  const allow = [{ from: { serviceAccounts: [{ name: "web", namespace: "front" }] } }];
+  for (const name of Object.keys(ports)) {
+    const targetRefs = [{ kind: "Service", name }];
+    await session.policy(namespace, name, { targetRefs, mtls: { mode: "Strict" }, authorization: { allow } });
+    await told(`${namespace}/${name}`, "Ready", /^True/);
+  }
+}
+
+interface GuardSpec {
+  readonly rules?: readonly {
+    readonly to: readonly { readonly operation: { readonly notPorts?: readonly string[] } }[];
+  }[];
+  readonly portLevelMtls?: Readonly<Record<string, object>>;
+  readonly port?: number;
+}
+
+/** Waits until there are these guards and no others: `kind of owners: ports`, of an ALLOW those that it does not leave open. */
+async function guards(namespace: string, kinds: string, wanted: readonly string[]): Promise<void> {
+  let found: readonly string[] = [];
+  const isThere = async (): Promise<boolean> => {
+    const texts = (await objectsIn(namespace, kinds)).map(({ kind, metadata, spec }) => {
+      const { rules = [], portLevelMtls = {}, port } = spec as GuardSpec;
+      const closed = rules.flatMap(({ to }) => to.flatMap(({ operation }) => operation.notPorts ?? []));
+      const ports = port ?? [...closed, ...Object.keys(portLevelMtls)].join();
+      return `${kind} of ${metadata?.ownerReferences?.map(({ name }) => name).join()}: ${ports}`;
+    });
+    found = texts.sort();
+    return found.join() === wanted.join();
+  };
+  await waitFor(`the guards of ${namespace}`, isThere, { timeoutMs: 15_000 }).catch(() => undefined);
+  expect(found).toEqual(wanted);
+  // A policy that is looked at once more because of its own writes would find what it has to be told.
+  await session.fairlead.work.current?.idle();
+}
+
+test("of two Services for the same Pods each has objects of its own, which follow where the other leads and whether it is guarded", async () => {
+  await session.namespace("beside", "enforce", {});
+  await session.kubectl("label namespace beside istio-injection=enabled");
+  const of = (owner: string, ports: string) =>
+    ["AuthorizationPolicy", "PeerAuthentication"].map((kind) => `${kind} of ${owner}: ${ports}`);
+  const expectGuards = (...wanted: readonly (readonly string[])[]) => guards("beside", AT_PODS, wanted.flat().sort());
+  await guarded("beside", { web: 8080, admin: 9090 });
+  await expectGuards(of("web", "8080,9090"), of("admin", "8080,9090"));
+  await session.kubectl("apply -f -", leadingTo("beside", "admin", 9091));
+  await expectGuards(of("web", "8080,9091"), of("admin", "8080,9091"));
+  await session.kubectl("delete service -n beside admin");
+  await expectGuards(of("web", "8080"));
+  await session.kubectl("create -f -", leadingTo("beside", "admin", 9090));
+  await expectGuards(of("web", "8080,9090"), of("admin", "8080,9090"));
+  await session.kubectl("delete rp -n beside web");
+  await expectGuards(of("admin", "9090"));
+});
+
+test("on Linkerd the Service with the older Server has a port of the same Pods, and the other keeps its own until that one goes", async () => {
+  await session.namespace("taken", "enforce");
+  await guarded("taken", { web: 8080, admin: 9090 });
+  const expectServers = (...wanted: readonly string[]) => guards("taken", "servers", wanted);
+  await expectServers("Server of admin: 9090", "Server of web: 8080");
+  await session.kubectl("apply -f -", leadingTo("taken", "admin", 8080));
+  await told(
+    "taken/admin",
+    "Conflicted",
+    /^True ObjectInTheWay: Server fairlead-web\.8080, .* for Service web, is for/,
+  );
+  await expectServers("Server of admin: 9090", "Server of web: 8080");
+  await session.kubectl("delete service -n taken web");
+  await expectServers("Server of admin: 8080");
+  await told("taken/admin", "Ready", /^True/);
 });
 
 test("every golden object of every band fits the schemas of Linkerd's kinds, and none loses a field there", async () => {
