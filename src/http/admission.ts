@@ -50,11 +50,13 @@ export interface Call {
   readonly body: Buffer;
   /** The header; undefined while the API server does not trace. */
   readonly traceparent?: string | undefined;
+  /** When the whole body was there, by the clock of the deps; absent: now. */
+  readonly arrivedMs?: number;
 }
 
 /** Body in, answer out: no socket, no waiting, never throws. One log line and one count of each metric a call. */
-export function answer(door: Door, { body, traceparent }: Call, deps: AdmissionDeps): Answer {
-  const startMs = deps.monotonicMs();
+export function answer(door: Door, { body, traceparent, arrivedMs }: Call, deps: AdmissionDeps): Answer {
+  const startMs = arrivedMs ?? deps.monotonicMs();
   const outcome = review(door, body, deps);
   observe(door, outcome, { deps, startMs, durationMs: deps.monotonicMs() - startMs, traceparent });
   return { status: outcome.status, body: outcome.body };

@@ -101,7 +101,7 @@ export async function startAdmissionServer(options: AdmissionServerOptions): Pro
     doorOf: doorFinder(options.pathSecret),
     answerSoon: inBatches({
       answer: ({ res, door, call }: Arrived) => ({ res, answer: answerSafely(door, call, options) }),
-      send: ({ res, answer }) => send(res, answer, context.draining),
+      send: ({ res, answer }) => sendSafely(res, answer, context),
       monotonicMs: () => performance.now(),
     }),
     draining: false,
@@ -175,8 +175,8 @@ function handle(req: IncomingMessage, res: ServerResponse, context: ServerContex
   } else if (isJson(req)) {
     readBody(req, context.limits, (result) => {
       const traceparent = req.headers["traceparent"] as string | undefined;
-      if (result.ok) context.answerSoon({ res, door, call: { body: result.body, traceparent } });
-      else turnAway(result.why);
+      if (!result.ok) turnAway(result.why);
+      else context.answerSoon({ res, door, call: { body: result.body, traceparent, arrivedMs: performance.now() } });
     });
   } else {
     turnAway("content_type");
@@ -190,6 +190,16 @@ function answerSafely(door: Door, call: Call, options: AdmissionServerOptions): 
   } catch (error) {
     options.log.error({ fault: error }, "admission handler failed");
     return { status: 500, body: statusBody(500, "InternalError", "Fairlead failed; its log has the details") };
+  }
+}
+
+/** Nothing is known that could throw here; if something does, the other answers of the batch are sent all the same. */
+function sendSafely(res: ServerResponse, answer: Answer, { options, draining }: ServerContext): void {
+  try {
+    send(res, answer, draining);
+  } catch (error) {
+    options.log.error({ fault: error }, "answer could not be sent");
+    res.destroy();
   }
 }
 

@@ -383,6 +383,12 @@ describe("answer() records", () => {
     expect(lines.map((line) => line["level"])).toEqual([level]);
   });
 
+  test("the time from when the body was there, with the wait for the others of its batch", () => {
+    const { deps, lines } = rig();
+    answer("mutate", { ...call(serviceReview()), arrivedMs: 40 }, { ...deps, monotonicMs: () => 100 });
+    expect(lines[0]?.["durationMs"]).toBe(60);
+  });
+
   test("one line and one count a request", async () => {
     const { deps, lines } = rig(() => verdict({ allowed: false, message: "no", findings: [DENY], mode: "enforce" }));
     answer("validate", call(serviceReview()), deps);

@@ -116,6 +116,30 @@ describe("startAdmissionServer() answers", () => {
     expect(await ask(port, agent)).toMatchObject({ status: 200, reused: true });
   });
 
+  test("an answer that cannot be sent ends its connection and no other", async () => {
+    const { port } = await start({
+      answer: (door) => ({ status: door === "mutate" ? 99 : 200, body: "{}" }),
+    });
+    await expect(ask(port, agent)).rejects.toThrow("socket hang up");
+    expect((await ask(port, agent, { path: `/validate/${SECRET}` })).status).toBe(200);
+    expect(bench.lines).toEqual([expect.objectContaining({ level: "error", msg: "answer could not be sent" })]);
+  });
+
+  test("tells the handler when the body was there", async () => {
+    const arrived: (number | undefined)[] = [];
+    const { port } = await start({
+      answer(_door, { arrivedMs }) {
+        arrived.push(arrivedMs);
+        return { status: 200, body: "{}" };
+      },
+    });
+    const askedMs = performance.now();
+    await ask(port, agent);
+    const [arrivedMs = Number.NaN] = arrived;
+    expect(arrivedMs).toBeGreaterThan(askedMs);
+    expect(arrivedMs).toBeLessThan(performance.now());
+  });
+
   test("500 and keeps serving when the handler itself throws", async () => {
     const { port } = await start({
       answer: () => {
