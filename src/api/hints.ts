@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { show } from "./problem.ts";
 
 interface Hint {
   /** Completes "wanted ...". */
@@ -33,7 +34,16 @@ export function fixOf(schema: z.core.$ZodType, value: unknown): string {
   if (written !== undefined) return written;
   if (schema instanceof z.ZodNumber && typeof value === "string" && /^\d+$/.test(value))
     return "Write the number without quotes";
+  if (schema instanceof z.ZodObject) return fieldsFix(schema, value);
   return `Write ${wantedOf(schema)}`;
+}
+
+/** One value in the place of a section is mostly meant for one of its fields: the first one that takes it. */
+function fieldsFix({ shape }: z.ZodObject, value: unknown): string {
+  const all = `Write its fields (${Object.keys(shape).join(", ")})`;
+  const fits = ([, schema]: readonly [string, z.core.$ZodType]): boolean => z.safeParse(schema, value).success;
+  const field = typeof value === "object" ? undefined : Object.entries(shape).find(fits)?.[0];
+  return field === undefined ? all : `${all}, such as {${field}: ${show(value)}}`;
 }
 
 function boundsOf(schema: z.ZodArray): string {

@@ -1,9 +1,26 @@
 /** Longer names are not typing mistakes of ours, and the comparison is quadratic. */
 const NAME_LENGTH_MAX = 40;
 
+/** What the meshes call our fields, as far as the names have no word in common. */
+const NAMES_OF_MESHES: ReadonlyMap<string, string> = new Map([
+  ["outlierDetection", "circuitBreaker"],
+  ["consecutive5xxErrors", "consecutiveFailures"],
+  ["maxFailures", "consecutiveFailures"],
+  ["baseEjectionTime", "minPenalty"],
+  ["maxRetries", "maxAttempts"],
+  ["limit", "maxAttempts"],
+  ["retryOn", "statusCodes"],
+]);
+
 /** The known name that a person most likely meant, or undefined when none is near. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
   if (name.length > NAME_LENGTH_MAX) return undefined;
+  const ours = NAMES_OF_MESHES.get(name);
+  if (ours !== undefined && known.includes(ours)) return ours;
+  return fewestEdits(name, known) ?? sameWords(name, known);
+}
+
+function fewestEdits(name: string, known: readonly string[]): string | undefined {
   let best: { readonly name: string; readonly distance: number } | undefined;
   for (const candidate of known) {
     const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
@@ -12,6 +29,17 @@ export function nearest(name: string, known: readonly string[]): string | undefi
       best = { name: candidate, distance };
   }
   return best?.name;
+}
+
+/** `failures` for `consecutiveFailures`, where no other name has all of its words. */
+function sameWords(name: string, known: readonly string[]): string | undefined {
+  const words = wordsOf(name);
+  const candidates = known.filter((candidate) => words.every((word) => wordsOf(candidate).includes(word)));
+  return candidates.length === 1 ? candidates[0] : undefined;
+}
+
+function wordsOf(name: string): readonly string[] {
+  return name.split(/(?=[A-Z])/).map((word) => word.toLowerCase());
 }
 
 /** Another ending of the same word: `retries` for `retry`. */

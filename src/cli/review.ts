@@ -8,6 +8,7 @@ import type { World, WorldDefaults } from "../core/world.ts";
 import { attributesOf } from "../core/rules/activation.ts";
 import { isException, isRule } from "./file-rules.ts";
 import { FileWorld, isPolicy, namespaceOf } from "./file-world.ts";
+import { isSuite } from "./suite.ts";
 
 /** The answer for one object: exactly what `review -o json` prints. */
 export interface ReviewedObject {
@@ -115,10 +116,10 @@ function mutateAll(objects: readonly KubernetesObject[], world: FileWorld): read
   return mutated;
 }
 
-/** Namespaces, rules and exceptions are context, not subjects. */
+/** Namespaces, rules and exceptions are context, not subjects, and suites of tests are for another command. */
 export function belongsToTheWorldOnly(object: KubernetesObject): boolean {
   const isNamespace = object.kind === "Namespace" && groupOf(object.apiVersion ?? "") === "";
-  return isNamespace || isRule(object) || isException(object);
+  return isNamespace || isRule(object) || isException(object) || isSuite(object);
 }
 
 export interface Mutated extends Write {

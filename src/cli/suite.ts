@@ -1,11 +1,13 @@
 import * as z from "zod";
 import { check } from "../api/check.ts";
 import { hint } from "../api/hints.ts";
+import { groupOf, type KubernetesObject } from "../core/kubernetes.ts";
 import { MESH_NAMES, MODES } from "../core/names.ts";
 import { UsageError } from "../usage-error.ts";
 import type { InputObject } from "./input.ts";
 
-const SUITE_API_VERSION = "cli.fairlead.dev/v1alpha1";
+const SUITE_GROUP = "cli.fairlead.dev";
+const SUITE_API_VERSION = `${SUITE_GROUP}/v1alpha1`;
 const SUITE_KIND = "Test";
 
 const TEXT = z.string().max(100_000);
@@ -77,6 +79,11 @@ export type Suite = z.output<typeof SUITE>;
 export type SuiteCase = z.output<typeof CASE>;
 export type Expectation = z.output<typeof EXPECTATION>;
 export type ExpectedFinding = z.output<typeof FINDING>;
+
+/** Of whatever version: no cluster has objects of this group. */
+export function isSuite({ apiVersion = "" }: KubernetesObject): boolean {
+  return groupOf(apiVersion) === SUITE_GROUP;
+}
 
 /** Checks a document as a suite of tests; throws a UsageError with file and line of all that is wrong. */
 export function suiteOf({ object, file, line, lineOf }: InputObject): Suite {

@@ -20,6 +20,7 @@ function problemsOf(object: unknown): readonly string[] {
 const DURATION = 'wanted a duration such as "300ms", "2s500ms" or "1h"';
 const DURATION_FIX = "Write whole numbers of at most five digits, each with a unit h, m, s or ms, at most four of them";
 const ZERO_FIX = "Leave the field out to have no limit of its own, or write a time such as 300ms";
+const BREAKER_FIELDS = "enabled, consecutiveFailures, minPenalty, maxPenalty, jitterPercent, maxEjectionPercent";
 const SPEC_FIELDS =
   "targetRefs, targetSelector, mesh, conflictResolution, circuitBreaker, retry, timeout, routes, trafficSplit, faultInjection, rateLimit, mtls, authorization";
 const STATUS = 'wanted a status code such as "503", a range such as "500-504", "5xx" or "gateway-error"';
@@ -82,7 +83,7 @@ describe("parseResiliencePolicy() accepts", () => {
 describe("parseResiliencePolicy() refuses in spec", () => {
   test.each<readonly [string, unknown, readonly string[]]>([
     ["nothing at all", undefined, ["spec: Found nothing, wanted an object | Add spec"]],
-    ["a list", [], ["spec: Found a list of 0 items, wanted an object | Write an object"]],
+    ["a list", [], [`spec: Found a list of 0 items, wanted an object | Write its fields (${SPEC_FIELDS})`]],
     [
       "neither target nor section",
       {},
@@ -145,7 +146,7 @@ describe("parseResiliencePolicy() refuses in spec", () => {
       "a typing mistake, with what was meant",
       { targetRefs: REFS, circuitBreaker: { enabeld: true } },
       [
-        'spec.circuitBreaker.enabeld: Found the unknown field "enabeld", wanted one of enabled, consecutiveFailures, minPenalty, maxPenalty, jitterPercent, maxEjectionPercent | Remove it, or rename it: did you mean enabled?',
+        `spec.circuitBreaker.enabeld: Found the unknown field "enabeld", wanted one of ${BREAKER_FIELDS} | Remove it, or rename it: did you mean enabled?`,
       ],
     ],
     [
@@ -153,6 +154,32 @@ describe("parseResiliencePolicy() refuses in spec", () => {
       { targetRefs: REFS, circuitBreaker: {}, retries: {} },
       [
         `spec.retries: Found the unknown field "retries", wanted one of ${SPEC_FIELDS} | Remove it, or rename it: did you mean retry?`,
+      ],
+    ],
+    [
+      "a part of the name, and none that two names have",
+      { targetRefs: REFS, circuitBreaker: { failures: 3, percent: 5 } },
+      [
+        `spec.circuitBreaker.failures: Found the unknown field "failures", wanted one of ${BREAKER_FIELDS} | Remove it, or rename it: did you mean consecutiveFailures?`,
+        `spec.circuitBreaker.percent: Found the unknown field "percent", wanted one of ${BREAKER_FIELDS} | Remove it`,
+      ],
+    ],
+    [
+      "what a mesh calls it",
+      { targetRefs: REFS, circuitBreaker: {}, outlierDetection: {} },
+      [
+        `spec.outlierDetection: Found the unknown field "outlierDetection", wanted one of ${SPEC_FIELDS} | Remove it, or rename it: did you mean circuitBreaker?`,
+      ],
+    ],
+    [
+      "one value in the place of a section, with the field that takes it",
+      { targetRefs: REFS, timeout: "2s", retry: 2, mtls: "strict", rateLimit: [5], circuitBreaker: -1 },
+      [
+        `spec.circuitBreaker: Found -1, wanted an object | Write its fields (${BREAKER_FIELDS})`,
+        'spec.mtls: Found "strict", wanted an object | Write its fields (mode)',
+        "spec.rateLimit: Found a list of 1 item, wanted an object | Write its fields (requestsPerSecond, perClient, overrides)",
+        "spec.retry: Found 2, wanted an object | Write its fields (maxAttempts, statusCodes, grpcCodes, timeout), such as {maxAttempts: 2}",
+        'spec.timeout: Found "2s", wanted an object | Write its fields (request, response, idle), such as {request: "2s"}',
       ],
     ],
   ])("%s", (_, spec, problems) => {
@@ -226,7 +253,9 @@ describe("parseResiliencePolicy() refuses in sections", () => {
     [
       "a breaker that is true",
       { circuitBreaker: true },
-      ["spec.circuitBreaker: Found true, wanted an object | Write an object"],
+      [
+        `spec.circuitBreaker: Found true, wanted an object | Write its fields (${BREAKER_FIELDS}), such as {enabled: true}`,
+      ],
     ],
     [
       "failures and percents out of bounds, in quotes, or broken",

@@ -81,6 +81,14 @@ describe("review with rules", () => {
     expect(messages(reviews)[1]).toContain("Service shop/web: rule timeouts: wait no longer than 30s");
   });
 
+  test("suites of tests, which lie beside the policies, are no subjects either", () => {
+    const suite = "{apiVersion: cli.fairlead.dev/v1alpha1, kind: Test, cases: [{name: a, object: web.yaml}]}";
+    expect(messages(review(suite, SERVICE))).toEqual(["Service allowed"]);
+    expect(explainObjects(input(rule, suite, SERVICE), { defaults: DEFAULTS, nowMs: NOW_MS, names: [] })).toHaveLength(
+      1,
+    );
+  });
+
   test("an exception lets it pass while it lasts", () => {
     expect(messages(review(rule, SERVICE, exception(inDays(1))))).toEqual(["Service allowed"]);
     expect(messages(review(rule, SERVICE, exception(inDays(0))))[0]).toContain("rule timeouts");

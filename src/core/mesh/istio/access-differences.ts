@@ -49,7 +49,7 @@ function asSent({ deny = [] }: AuthorizationIntent): readonly Finding[] {
   if (index === -1) return [];
   return [
     finding("FL311", `spec.authorization.deny[${index}].to.paths`, {
-      message: "Istio compares paths as they are sent unless the mesh merges slashes: //admin is not /admin to it",
+      message: "Istio compares paths as sent: //admin is not /admin",
       fix: "list in allow what may be sent, or set pathNormalization of the mesh to DECODE_AND_MERGE_SLASHES",
     }),
   ];
