@@ -3,6 +3,9 @@ import { groupOf, type KubernetesObject, labelsOf, recordsIn } from "./kubernete
 /** The Service that a slice belongs to (k8s.io/api/discovery/v1, LabelServiceName). */
 const SERVICE_NAME = "kubernetes.io/service-name";
 
+/** The highest number of a port of TCP, whose field for it has 16 bits (RFC 9293, 3.1). */
+const PORT_MAX = 65_535;
+
 interface EndpointSlice extends KubernetesObject {
   readonly addressType?: string;
   readonly endpoints?: readonly { readonly conditions?: { readonly ready?: boolean } }[];
@@ -37,11 +40,17 @@ export function sliceFacts(object: KubernetesObject): SliceFacts {
     addressType: slice.addressType ?? "",
     // Absent means that nobody knows, which counts as ready (k8s.io/api/discovery/v1, EndpointConditions).
     ready: recordsIn(slice.endpoints).filter(({ conditions }) => conditions?.ready !== false).length,
-    // A slice without endpoints yet has no ports, and one without a number is for all of them.
+    // A slice without endpoints yet has no ports, and one without a number is for all of them. The API server lets any
+    // number through (k8s.io/kubernetes/pkg/apis/discovery/validation, validatePorts), which Istio would refuse.
     ports: recordsIn(slice.ports).flatMap(({ name, port }) =>
-      typeof port === "number" ? [{ name: name ?? "", number: port }] : [],
+      isPort(port) ? [{ name: name ?? "", number: port }] : [],
     ),
   };
+}
+
+/** Whether Pods can listen on it. */
+export function isPort(value: unknown): value is number {
+  return Number.isInteger(value) && Number(value) >= 1 && Number(value) <= PORT_MAX;
 }
 
 /** Undefined without slices. Of a Service with addresses of both families the endpoints count once. */

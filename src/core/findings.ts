@@ -178,7 +178,7 @@ export const FINDINGS = {
   FL328: entry(
     "warn",
     "A section waits for the number of a port",
-    "Istio tells ports of Pods apart by number. Where targetPort is a name, an EndpointSlice tells the number as soon as a Pod has an address. Until then the section could only be written for all ports of the Pods, and would shut those that it is not for: nothing is written, and what keeps clients out already stays as it is.",
+    "Istio tells ports of Pods apart by number. Where targetPort is a name, an EndpointSlice tells the number as soon as a Pod has an address. Until then the section could only be written for all ports of the Pods, and would shut those that it is not for: it waits, or where it was written before it is for the numbers that are known and that were.",
   ),
   FL331: entry(
     "warn",

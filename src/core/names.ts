@@ -25,8 +25,8 @@ export const POLICY_UID_LABEL = "fairlead.dev/policy-uid";
  */
 export const GENERATED_ANNOTATION = "fairlead.dev/generated";
 /**
- * On objects that Fairlead makes for Pods of a Service with ports by name: the numbers that these had when it was written, as
- * JSON. They count as long as no EndpointSlice tells any.
+ * On objects that Fairlead makes for Pods of a Service on Istio: the numbers that its ports have there, as JSON, by what the
+ * Service has for them. They count as long as no EndpointSlice tells any.
  */
 export const POD_PORTS_ANNOTATION = "fairlead.dev/pod-ports";
 /** Finalizer of policies: holds a deletion back until their settings are off the targets. */

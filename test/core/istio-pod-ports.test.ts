@@ -68,6 +68,11 @@ describe("a port of the Pods by name has the numbers that EndpointSlices tell", 
     ["of Pods that differ", [service(), slice({ http: 9080 }), slice({ http: 8080 })], ["8080", "9080"]],
     ["and not those of other ports", [service(), slice({ http: 8080, metrics: 9090 })], ["8080"]],
     [
+      "and not those that no port can have",
+      [service(), slice({ http: 8080 }), ...[0, -1, 1.5, 65_536].map((port) => slice({ http: port }))],
+      ["8080"],
+    ],
+    [
       "and not those of other Services",
       [service(), slice({ http: 8080 }), slice({ http: 1 }, "cart"), slice({ http: 2 }, "user-service", "other")],
       ["8080"],
@@ -81,14 +86,14 @@ describe("a port of the Pods by name has the numbers that EndpointSlices tell", 
     expect(records).toEqual([JSON.stringify({ web: numbers.map(Number) })]);
   });
 
-  test("beside a port by number, which needs no record", () => {
+  test("beside a port by number, which is noted, too: it may get a name", () => {
     const { ports, records } = beside(
       service([HTTP, { name: "http-admin", port: 81, targetPort: 7070 }]),
       slice({ http: 8080, "http-admin": 7070 }),
     );
     expect(ports.limits).toEqual(["7070", "8080"]);
-    expect(records).toEqual(['{"web":[8080]}']);
-    expect(beside(service([{ name: "http", port: 80, targetPort: 8080 }])).records).toEqual([undefined]);
+    expect(records).toEqual(['{"7070":[7070],"web":[8080]}']);
+    expect(beside(service([{ name: "http", port: 80, targetPort: 8080 }])).records).toEqual(['{"8080":[8080]}']);
   });
 
   test("that speak HTTP where the port of the Service does", () => {
@@ -103,6 +108,7 @@ describe("a port of the Pods by name has the numbers that EndpointSlices tell", 
 describe("as long as a number is not known nothing is written, and nothing refused", () => {
   test.each<[string, readonly KubernetesObject[]]>([
     ["without a slice", [service()]],
+    ["with one of a number that no port can have", [service(), slice({ http: 0 })]],
     ["with one of a Service without Pods", [service(), slice({})]],
     ["with Pods that have no port of the name", [service(), slice({ metrics: 9090 })]],
     [
@@ -173,11 +179,6 @@ describe("once all Pods are gone the numbers known last count", () => {
     expect(beside(service(), slice({ http: 9080 }), ...live).ports.limits).toEqual(["9080"]);
   });
 
-  test("they are not those of a port with another name", () => {
-    const renamed = service([{ ...HTTP, targetPort: "api" }]);
-    expect(beside(renamed, ...live)).toMatchObject({ names: [], codes: WAITING });
-  });
-
   test.each(["", "no JSON", "[]", "null", '{"web":8080}', '{"web":["8080",0,65536,1.5,null]}'])(
     "a record that somebody has made %s tells none",
     (record) => {
@@ -188,5 +189,72 @@ describe("once all Pods are gone the numbers known last count", () => {
   test("an object of people under the name tells none", () => {
     const theirs = live.map((object) => ({ ...object, metadata: { ...object.metadata, labels: {} } }));
     expect(beside(service(), ...theirs).codes).toEqual(WAITING);
+  });
+});
+
+describe("as long as one number is not known, what was guarded stays so, and what is known is guarded as well", () => {
+  const METRICS = { name: "http-metrics", port: 81, targetPort: "metrics" };
+  const RAW = { name: "tcp-raw", port: 90, targetPort: "raw" };
+  const before = (ports: readonly object[], numbers: Readonly<Record<string, number>>) =>
+    beside(service(ports), slice(numbers)).objects;
+  const strict = (...numbers: readonly number[]) =>
+    `"portLevelMtls":{${numbers.map((it) => `"${it}":{"mode":"STRICT"}`).join()}}`;
+
+  test("a port moves while another that no Pod has is added: the guards follow, and the limit stays", () => {
+    const live = before([HTTP], { http: 8080 });
+    const found = beside(service([HTTP, METRICS]), slice({ http: 9999 }), ...live);
+    const listed = '"ports":["8080","9999"]';
+    expect(found.ports).toEqual({ access: [listed, listed], modes: [strict(8080, 9999)], limits: ["8080", "9999"] });
+    expect(found).toMatchObject({ codes: WAITING, unwritten: [], records: ['{"web":[8080,9999]}'] });
+    expect(found.messages[1]).toBe(
+      'FL328 Port 81 of Service user-service leads to port "metrics" of its Pods, whose number is not known yet; ' +
+        "until it is, mtls is for 8080 and 9999 only",
+    );
+  });
+
+  const BY_NUMBER = { ...HTTP, targetPort: 8080 };
+  const RENAMED = { ...HTTP, targetPort: "api" };
+
+  test.each([
+    { what: "gets another name", was: [HTTP], is: [RENAMED], wanted: [8080] },
+    { what: "gets another name beside one that is known", was: [HTTP, RAW], is: [RENAMED, RAW], wanted: [8080, 9000] },
+    { what: "gets a name instead of a number", was: [BY_NUMBER], is: [RENAMED], wanted: [8080] },
+    { what: "gets one beside a port that is known", was: [BY_NUMBER, RAW], is: [RENAMED, RAW], wanted: [8080, 9000] },
+    {
+      what: "gets one beside a number that moves",
+      was: [BY_NUMBER, { ...RAW, targetPort: 9000 }],
+      is: [RENAMED, { ...RAW, targetPort: 9001 }],
+      wanted: [8080, 9000, 9001],
+    },
+  ])("a port that $what stays guarded, and the next plan wants the same", ({ was, is, wanted }) => {
+    const live = before(was, { http: 8080, "tcp-raw": 9000 });
+    const after = [service(is), slice({ "tcp-raw": 9000 })];
+    const found = beside(...after, ...live);
+    expect(found).toMatchObject({ codes: WAITING, unwritten: [], ports: { modes: [strict(...wanted)] } });
+    expect(beside(...after, ...found.objects).objects).toEqual(found.objects);
+  });
+
+  test("once all are known the others are let go", () => {
+    const live = beside(service([HTTP, METRICS]), slice({ http: 9999 }), ...before([HTTP], { http: 8080 })).objects;
+    const found = beside(service([HTTP, METRICS]), slice({ http: 9999, "http-metrics": 9090 }), ...live);
+    expect(found).toMatchObject({ codes: [], ports: { modes: [strict(9090, 9999)], limits: ["9090", "9999"] } });
+  });
+
+  test("what is known to speak no HTTP gets nothing of requests", () => {
+    const live = before([HTTP, RAW], { http: 8080, "tcp-raw": 9000 });
+    const found = beside(service([HTTP, RAW, METRICS]), slice({ http: 8080, "tcp-raw": 9001 }), ...live);
+    expect(found.ports).toMatchObject({
+      access: ['"ports":["8080"]', '"ports":["8080","9000","9001"]'],
+      limits: ["8080"],
+    });
+  });
+
+  test("a rule for requests is not for all ports because none is known to speak HTTP", () => {
+    const live = before([HTTP, RAW], { http: 8080, "tcp-raw": 9000 }).map((object) => ({
+      ...object,
+      metadata: { ...object.metadata, annotations: { "fairlead.dev/pod-ports": '{"raw":[9000]}' } },
+    }));
+    const { ports } = beside(service([{ ...HTTP, targetPort: "api" }, RAW]), ...live);
+    expect(ports).toMatchObject({ access: ['"ports":["9000"]'], limits: [] });
   });
 });

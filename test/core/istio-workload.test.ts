@@ -186,14 +186,51 @@ describe("two Services for the same Pods", () => {
     expect(wantedBeside("user-service", [...objects, ...live])).toMatchObject({ codes: [], unwritten: [] });
   });
 
-  test("beside what stays because its ports are no longer known nothing is written that would open them", () => {
-    const before = [ISTIO, service(), admin(), ...policies];
-    const live = since(wantedBeside("admin", before).objects, "2026-01-01T00:00:00Z");
-    const named = admin({ ports: [{ port: 9090, targetPort: "http" }] });
-    const after = [ISTIO, service(), named, ...policies];
+  const ORDERS = [
+    ["user-service", "admin"],
+    ["admin", "user-service"],
+  ] as const;
+  /** A port that no Pod has, added to the one that is guarded, or in its place. */
+  const TO_UNKNOWN = { name: "http-metrics", port: 81, targetPort: "metrics" };
+  const BY_NAME = { name: "http", port: 80, targetPort: "admin" };
+  const byName = admin({ ports: [BY_NAME] });
+  const slice = {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name: "admin-1", namespace: "iam", labels: { "kubernetes.io/service-name": "admin" } },
+    addressType: "IPv4",
+    endpoints: [{}],
+    ports: [{ name: "http", port: 9090 }],
+  };
+
+  function liveBefore(order: readonly string[], deciding: readonly KubernetesObject[]): readonly KubernetesObject[] {
+    const before = [ISTIO, service(), byName, slice, ...deciding];
+    return order.flatMap((name, index) => since(wantedBeside(name, before).objects, `2026-01-0${index + 1}T00:00:00Z`));
+  }
+
+  test.each(ORDERS)("a port that nobody knows lifts nothing from the others, %s being older", (...order) => {
+    for (const deciding of [policies, [aimedAt(order, { mtls: { mode: "Strict" } }, "both")]]) {
+      const live = liveBefore(order, deciding);
+      const waiting = admin({ ports: [BY_NAME, TO_UNKNOWN] });
+      for (const name of order) {
+        const found = wantedBeside(name, [ISTIO, service(), waiting, slice, ...deciding, ...live]);
+        expect(found.codes.filter((code) => code !== "FL328")).toEqual([]);
+        expect(shut(found).modes).toEqual(['["8080",{"mode":"STRICT"}]', '["9090",{"mode":"STRICT"}]']);
+        expect(shut(found).closed).toBe(deciding === policies ? '"notPorts":["8080","9090"' : "");
+      }
+    }
+  });
+
+  test.each(ORDERS)("beside ports that nothing tells any more nothing is written, %s being older", (...order) => {
+    const live = liveBefore(order, policies).map((object) => ({
+      ...object,
+      metadata: { ...object.metadata, annotations: {} },
+    }));
+    const after = [ISTIO, service(), admin({ ports: [TO_UNKNOWN] }), ...policies];
     expect(wantedBeside("user-service", [...after, ...live])).toMatchObject({
       names: ["EnvoyFilter fairlead-user-service"],
       codes: ["FL320", "FL320"],
+      unwritten: ["mtls", "authorization"],
     });
     expect(shut(wantedBeside("user-service", after)).closed).toBe('"notPorts":["8080"');
   });

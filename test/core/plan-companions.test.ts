@@ -150,8 +150,9 @@ describe("planCompanions()", () => {
     ]);
     const live = settled({ policies, objects });
     const limit = [`delete envoyfilters/${NAME}`];
-    for (const other of [pods("web"), pods(8080, { selector: {} }), pods(8080, { clusterIP: "None" })])
+    for (const other of [pods(8080, { selector: {} }), pods(8080, { clusterIP: "None" })])
       expect(steps({ policies, live, objects: [other] })).toEqual(limit);
+    expect(steps({ policies, live, objects: [pods("web")] })).toEqual([]);
     const allowed = [policy({ ...access, authorization: { allow: access.authorization.allow } }, UID)];
     expect(steps({ policies: allowed, live, objects })).toEqual([`delete authorizationpolicies/${NAME}.deny`]);
     expect(steps({ policies: [policy(access, dying)], live, objects: [pods("web")] })).toHaveLength(4);

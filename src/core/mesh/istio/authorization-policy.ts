@@ -31,7 +31,7 @@ export interface Operation {
 }
 
 export function denySpec(entries: readonly AccessIntent[], workload: Workload): AuthorizationPolicySpec {
-  return { ...selecting(workload), action: "DENY", rules: entries.map((entry) => ruleOf(entry, workload)) };
+  return { ...selecting(workload), action: "DENY", rules: rulesOf(entries, workload) };
 }
 
 /**
@@ -44,7 +44,7 @@ export function allowSpec(
   workload: Workload,
   guarded: readonly number[] | undefined,
 ): AuthorizationPolicySpec {
-  const rules = entries.map((entry) => ruleOf(entry, workload));
+  const rules = rulesOf(entries, workload);
   const others = guarded?.map((port) => String(port));
   return {
     ...selecting(workload),
@@ -55,6 +55,12 @@ export function allowSpec(
 
 function selecting({ labels }: Workload): Pick<AuthorizationPolicySpec, "selector"> {
   return { selector: { matchLabels: labels } };
+}
+
+/** Without a port that is known to speak HTTP there is none for requests yet, and a rule without ports is for all of them. */
+function rulesOf(entries: readonly AccessIntent[], workload: Workload): readonly AuthorizationRule[] {
+  const written = workload.httpPorts.length > 0 ? entries : entries.filter(({ to }) => to === undefined);
+  return written.map((entry) => ruleOf(entry, workload));
 }
 
 /** A port that speaks no HTTP has no paths: Istio would drop such a rule from an ALLOW, and its paths from a DENY. */

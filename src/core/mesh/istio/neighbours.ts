@@ -80,6 +80,8 @@ export function deciderOf(
 
 function writtenFor(service: TargetContext, { intent }: CompiledPolicy, section: SharedSection): Workload | undefined {
   const acted = actedOn([section], { object: service.object, eligible: istioEligibility(service).eligible });
-  const alone = { [section]: intent[section] };
-  return acted.length === 0 || unfitForIstio({ service, intent: alone }).length > 0 ? undefined : workloadOf(service);
+  const refused = unfitForIstio({ service, intent: { [section]: intent[section] } }).some(
+    ({ severity }) => severity === "deny",
+  );
+  return acted.length === 0 || refused ? undefined : workloadOf(service);
 }

@@ -1,4 +1,5 @@
 import { isRecord } from "../../../api/problem.ts";
+import { isPort } from "../../endpoint-slices.ts";
 import { compareStrings } from "../../finding.ts";
 import { annotationsOf, type KubernetesObject, type ServicePort, type StringMap } from "../../kubernetes.ts";
 import {
@@ -15,10 +16,15 @@ import { workloadsIn } from "../workload-index.ts";
 /** Tells the AuthorizationPolicy that refuses from the one that lets in, in the names of both. */
 export const DENY_PART = "deny";
 
-const PORT_MAX = 65_535;
+/** Numbers of ports of the Pods by what the Service has for them: a name, or a number as text. None is without a number. */
+export type PodPorts = ReadonlyMap<string, readonly number[]>;
 
-/** Numbers of ports of the Pods by the names that the Service has for them; a name without a number is not in it. */
-export type NamedPorts = ReadonlyMap<string, readonly number[]>;
+export interface KnownPorts {
+  /** With those that are still guarded though the Service has them no longer, for as long as one is awaited. */
+  readonly numbers: PodPorts;
+  /** Ports of the Service by a name whose number is not known. */
+  readonly awaited: readonly ServicePort[];
+}
 
 /** A port of the Pods as a Service names it. */
 export function podPortOf({ port, targetPort }: ServicePort): number | string {
@@ -29,29 +35,40 @@ export function podPortOf({ port, targetPort }: ServicePort): number | string {
 /**
  * EndpointSlices tell the number of a port by name as soon as a Pod has an address, and several where Pods differ. Once all
  * Pods are gone the numbers of before count: without them what keeps clients out could not be written for the next ones.
+ * A port without any may be each of those that the Service had: all of them count on, so that none opens for a new name.
  */
-export function namedPorts(ports: readonly ServicePort[], service: TargetContext): NamedPorts {
-  const { key, world } = service;
-  const found = new Map<string, readonly number[]>();
+export function knownPorts(ports: readonly ServicePort[], service: TargetContext): KnownPorts {
+  const recorded = recordedFor(service);
+  const known: [string, readonly number[]][] = [];
   for (const port of ports) {
-    const name = podPortOf(port);
-    if (typeof name === "number") continue;
-    const told = world.podPortsOf(key.name, key.namespace, port.name ?? "");
-    const numbers = [...(found.get(name) ?? []), ...(told.length > 0 ? told : recordedFor(name, service))];
-    if (numbers.length > 0) found.set(name, inOrder(numbers));
+    const target = podPortOf(port);
+    const numbers = typeof target === "number" ? [target] : (toldOf(port, service) ?? recorded.get(target) ?? []);
+    if (numbers.length > 0) known.push([String(target), numbers]);
   }
+  const awaited = ports.filter((port) => !known.some(([target]) => target === String(podPortOf(port))));
+  return { numbers: together(awaited.length > 0 ? [...known, ...recorded] : known), awaited };
+}
+
+/** What is noted on the objects for the Pods. */
+export function recordOf(numbers: PodPorts): StringMap {
+  const entries = [...numbers].sort(([a], [b]) => compareStrings(a, b));
+  return { [POD_PORTS_ANNOTATION]: JSON.stringify(Object.fromEntries(entries)) };
+}
+
+function toldOf({ name = "" }: ServicePort, { key, world }: TargetContext): readonly number[] | undefined {
+  const told = world.podPortsOf(key.name, key.namespace, name);
+  return told.length > 0 ? told : undefined;
+}
+
+/** The numbers known last: they stand on what Fairlead has made for the Pods of this Service. */
+export function recordedFor(service: TargetContext): PodPorts {
+  return together(objectsOf(service).flatMap((object) => entriesOf(annotationsOf(object)[POD_PORTS_ANNOTATION])));
+}
+
+function together(all: readonly (readonly [string, readonly number[]])[]): PodPorts {
+  const found = new Map<string, readonly number[]>();
+  for (const [target, numbers] of all) found.set(target, inOrder([...(found.get(target) ?? []), ...numbers]));
   return found;
-}
-
-/** What is noted on the objects for the Pods; undefined where the Service names no port. */
-export function recordOf(named: NamedPorts): StringMap | undefined {
-  const entries = [...named].sort(([a], [b]) => compareStrings(a, b));
-  return entries.length === 0 ? undefined : { [POD_PORTS_ANNOTATION]: JSON.stringify(Object.fromEntries(entries)) };
-}
-
-/** The number known last: it stands on what Fairlead has made for the Pods of this Service. */
-function recordedFor(port: string, service: TargetContext): readonly number[] {
-  return objectsOf(service).flatMap((object) => numbersFor(port, annotationsOf(object)[POD_PORTS_ANNOTATION]));
 }
 
 function objectsOf({ key, world }: TargetContext): readonly KubernetesObject[] {
@@ -63,10 +80,12 @@ function objectsOf({ key, world }: TargetContext): readonly KubernetesObject[] {
 }
 
 /** Whoever may write the object may write anything here. */
-function numbersFor(port: string, record: string | undefined): readonly number[] {
+function entriesOf(record: string | undefined): readonly (readonly [string, readonly number[]])[] {
   const parsed = record === undefined ? undefined : parseJson(record);
-  const numbers: unknown = isRecord(parsed) && Object.hasOwn(parsed, port) ? parsed[port] : [];
-  return Array.isArray(numbers) ? numbers.filter(isPort) : [];
+  return Object.entries(isRecord(parsed) ? parsed : {}).flatMap(([target, value]) => {
+    const numbers = Array.isArray(value) ? value.filter(isPort) : [];
+    return numbers.length > 0 ? [[target, numbers] as const] : [];
+  });
 }
 
 function parseJson(text: string): unknown {
@@ -79,8 +98,4 @@ function parseJson(text: string): unknown {
 
 export function inOrder(numbers: readonly number[]): readonly number[] {
   return [...new Set(numbers)].sort((a, b) => a - b);
-}
-
-function isPort(value: unknown): value is number {
-  return Number.isInteger(value) && Number(value) >= 1 && Number(value) <= PORT_MAX;
 }

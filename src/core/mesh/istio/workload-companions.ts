@@ -26,8 +26,7 @@ export function workloadCompanions(
   if (workload === undefined) return [];
   const make = (kind: CompanionKind, section: Section, { spec, part = "" }: Written): Companion => {
     const { namespace, name } = service.key;
-    const annotations = recordOf(workload.named);
-    const metadata = { namespace, name: companionName(name, part), ...(annotations && { annotations }) };
+    const metadata = { namespace, name: companionName(name, part), annotations: recordOf(workload.numbers) };
     const apiVersion = `${kind.group}/${apiVersionOf(kind, service)}`;
     return { kind, sections: [section], object: { apiVersion, kind: kind.kind, metadata, spec } };
   };

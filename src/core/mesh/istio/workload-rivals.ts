@@ -90,15 +90,18 @@ function isForPods({ spec }: KubernetesObject): boolean {
   return targetRef === undefined && targetRefs === undefined;
 }
 
-/** Of those with a selector Istio takes the older one, and none of the root namespace's. */
+/**
+ * Of those with a selector Istio takes the older one, and none of the root namespace's. Two of ours say the same, so that it
+ * does not matter which; beside one whose ports are not known ours would say less than it does, whichever is older.
+ */
 function strictRivalry(other: KubernetesObject, { companion, service, workload, ours }: Meeting): readonly Finding[] {
   const { selector } = isRecord(other.spec) ? other.spec : {};
   const { matchLabels } = isRecord(selector) ? selector : {};
   const hasLabels = isRecord(matchLabels) && Object.keys(matchLabels).length > 0;
   const relation = relationOf(other, workload);
-  if (!hasLabels || other.metadata?.namespace === ROOT_NAMESPACE || relation === "apart" || !isOlder(other, ours))
-    return [];
-  if (isGenerated(other) && saysTheSame(other, service)) return [];
+  if (!hasLabels || other.metadata?.namespace === ROOT_NAMESPACE || relation === "apart") return [];
+  const says = saidBy(other, service);
+  if (says === "the same" || (says === "something else" && !isOlder(other, ours))) return [];
   return [
     relation === "may overlap"
       ? finding("FL322", pathOf(companion), {
@@ -112,11 +115,13 @@ function strictRivalry(other: KubernetesObject, { companion, service, workload, 
   ];
 }
 
-/** Or soon will, or will be gone. */
-function saysTheSame({ metadata }: KubernetesObject, service: TargetContext): boolean {
-  const name = serviceOfCompanion(metadata?.name ?? "");
+/** How what it says of modes relates to ours: where nobody asks for it any more it is about to go, and counts as the same. */
+function saidBy(other: KubernetesObject, service: TargetContext): "the same" | "something else" | "unknown" {
+  if (!isGenerated(other)) return "something else";
+  const name = serviceOfCompanion(other.metadata?.name ?? "");
   const neighbour = neighboursOf(service, "mtls").find((it) => it.name === name);
-  return neighbour === undefined || (neighbour.relation !== "may overlap" && neighbour.workload !== undefined);
+  if (neighbour?.relation === "may overlap") return "something else";
+  return neighbour !== undefined && neighbour.workload === undefined ? "unknown" : "the same";
 }
 
 /** Istio adds up what ALLOWs let in. */
@@ -178,7 +183,7 @@ function neighbourRivalry(
   if (neighbour.workload === undefined) {
     return [
       finding("FL320", pathOf(companion), {
-        message: `${found}, and that Service no longer tells on which ports`,
+        message: `${found}, and its ports are not known (any more)`,
         fix: `see what the policy ${neighbour.policy.name} says of it, or ${insteadOf(other)}`,
       }),
     ];

@@ -1,13 +1,13 @@
 import { type Finding, finding } from "../../finding.ts";
 import type { Intent, Section } from "../../intent/intent.ts";
 import { recordsIn, type Service, type ServicePort, type StringMap } from "../../kubernetes.ts";
-import { quote } from "../../text.ts";
+import { list, quote } from "../../text.ts";
 import type { HostIntent } from "../companion.ts";
 import type { TargetContext } from "../mesh.ts";
 import { POD_SECTIONS, podLabels, withoutSelector } from "../pods.ts";
 import { isAmbient, unfitInAmbient } from "./ambient.ts";
 import { speaksHttp } from "./eligibility.ts";
-import { inOrder, type NamedPorts, namedPorts, podPortOf } from "./pod-ports.ts";
+import { inOrder, knownPorts, type PodPorts, podPortOf, recordedFor } from "./pod-ports.ts";
 
 /** The Pods behind a Service, and their ports that it leads to. */
 export interface Workload {
@@ -15,19 +15,35 @@ export interface Workload {
   readonly labels: StringMap;
   /** Numbers of TCP ports of the Pods, in order and each once. */
   readonly ports: readonly number[];
-  /** Those of them that speak HTTP. */
+  /** Those of them that speak HTTP; may be empty as long as a number is awaited. */
   readonly httpPorts: readonly number[];
-  /** Those of them that the Service has by name. */
-  readonly named: NamedPorts;
+  /** Them by what the Service has for them. */
+  readonly numbers: PodPorts;
 }
 
-/** Undefined where it is not known: {@link unfitForIstio} says why. */
+/**
+ * Undefined where it is not known: {@link unfitForIstio} says why. Where a number is not known and nothing stands in the
+ * cluster, nothing is known: what is written goes together for all ports of the Service.
+ */
 export function workloadOf(service: TargetContext): Workload | undefined {
   const labels = podLabels(service.object);
   const ports = tcpPorts(service);
-  const named = namedPorts(ports, service);
-  if (labels === undefined || ports.some((port) => isUnknown(port, named))) return undefined;
-  return { labels, ports: numbersOf(ports, named), httpPorts: numbersOf(ports.filter(speaksHttp), named), named };
+  const { numbers, awaited } = knownPorts(ports, service);
+  if (labels === undefined || (awaited.length > 0 && recordedFor(service).size === 0)) return undefined;
+  // What the Service had and has no more is taken for HTTP, which it may be: there is nobody left who knows.
+  const spoken = targetsIn(ports.filter(speaksHttp));
+  const others = targetsIn(ports).filter((target) => !spoken.includes(target));
+  const ofHttp = [...numbers].filter(([target]) => !others.includes(target));
+  return {
+    labels,
+    ports: inOrder([...numbers.values()].flat()),
+    httpPorts: inOrder(ofHttp.flatMap(([, it]) => it)),
+    numbers,
+  };
+}
+
+function targetsIn(ports: readonly ServicePort[]): readonly string[] {
+  return ports.map((port) => String(podPortOf(port)));
 }
 
 /** What keeps sections from a Service or its Pods, be it for now, whatever objects of people there are. */
@@ -41,27 +57,15 @@ function unfitForPods({ service, intent }: HostIntent): readonly Finding[] {
   const { name } = service.key;
   if (podLabels(service.object) === undefined) return sections.map((section) => withoutSelector(section, name));
   const ports = tcpPorts(service);
-  const named = namedPorts(ports, service);
-  const unknown = ports.find((port) => isUnknown(port, named));
+  const [awaited] = knownPorts(ports, service).awaited;
   return [
     ...(tellsRequestsApart(intent) && !ports.some(speaksHttp) ? [withoutRequests(name)] : []),
-    ...(unknown === undefined ? [] : sections.map((section) => waitsForNumber(section, name, unknown))),
+    ...(awaited === undefined ? [] : sections.map((section) => waitsForNumber(section, awaited, service))),
   ];
 }
 
 function tcpPorts({ object }: TargetContext): readonly ServicePort[] {
   return recordsIn((object as Service).spec?.ports).filter(({ protocol = "TCP" }) => protocol === "TCP");
-}
-
-function isUnknown(port: ServicePort, named: NamedPorts): boolean {
-  const target = podPortOf(port);
-  return typeof target === "string" && !named.has(target);
-}
-
-function numbersOf(ports: readonly ServicePort[], named: NamedPorts): readonly number[] {
-  return inOrder(
-    ports.map(podPortOf).flatMap((target) => (typeof target === "number" ? target : (named.get(target) ?? []))),
-  );
 }
 
 /** In order and each once. */
@@ -81,10 +85,13 @@ function withoutRequests(name: string): Finding {
 }
 
 /** Without its number the section could only be written for every port of the Pods, and would shut those of others. */
-function waitsForNumber(section: Section, name: string, { port, targetPort }: ServicePort): Finding {
+function waitsForNumber(section: Section, { port, targetPort }: ServicePort, service: TargetContext): Finding {
   const target = quote(String(targetPort));
+  const ports = workloadOf(service)?.ports.map(String);
+  const meanwhile =
+    ports === undefined ? `${section} waits for it` : `until it is, ${section} is for ${list(ports)} only`;
   return finding("FL328", `spec.${section}`, {
-    message: `Port ${port} of Service ${name} leads to port ${target} of its Pods, whose number is not known yet; ${section} waits for it`,
+    message: `Port ${port} of Service ${service.key.name} leads to port ${target} of its Pods, whose number is not known yet; ${meanwhile}`,
     fix: "wait for a first Pod, and see that it has a port of this name",
   });
 }
