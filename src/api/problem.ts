@@ -20,7 +20,17 @@ export function sortProblems(problems: readonly ApiProblem[]): readonly ApiProbl
 }
 
 function compareProblems(a: ApiProblem, b: ApiProblem): number {
-  return compare(a.path, b.path) || compare(a.message, b.message) || compare(a.fix, b.fix);
+  return comparePaths(a.path, b.path) || compare(a.message, b.message) || compare(a.fix, b.fix);
+}
+
+/** By code units, and the items of a list by their number: the tenth after the second. */
+export function comparePaths(a: string, b: string): number {
+  return compare(withWideNumbers(a), withWideNumbers(b)) || compare(a, b);
+}
+
+/** No list that is read here has a million items. */
+function withWideNumbers(path: string): string {
+  return path.replaceAll(/\[(\d+)\]/g, (_, index: string) => `[${index.padStart(6, "0")}]`);
 }
 
 function compare(a: string, b: string): number {

@@ -13,6 +13,8 @@ export interface LoadedSuite {
   readonly name: string;
   readonly suite: Suite;
   readonly meshVersion: MeshVersion;
+  /** What the files with rules hold, a part of the world. */
+  readonly rules: readonly InputObject[];
   /** What is in the cluster before each case: rules, exceptions, Namespaces, policies, Services and so on. */
   readonly world: readonly InputObject[];
   readonly cases: readonly LoadedCase[];
@@ -68,7 +70,7 @@ function load(document: InputObject, baseDirectory: string): LoadedSuite {
     return { ...item, line: lineOf(at), nowMs: Date.parse(now ?? ANY_TIME), object, oldObject };
   });
   const meshVersion = located(`${file}:${lineOf("meshVersion")}`, () => parseMeshVersion(suite.meshVersion));
-  return { file, name: suite.name ?? file, suite, meshVersion, world: existing, cases };
+  return { file, name: suite.name ?? file, suite, meshVersion, rules, world: existing, cases };
 }
 
 /** Says where in the suite stands what cannot be read. */

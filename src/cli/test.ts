@@ -1,5 +1,7 @@
 import { own } from "../api/problem.ts";
 import { CLUSTER_DOMAIN, DEFAULT_NAMESPACE, excludedNamespaces } from "../config.ts";
+import type { World } from "../core/world.ts";
+import { UsageError } from "../usage-error.ts";
 import { isRule } from "./file-rules.ts";
 import type { InputObject } from "./input.ts";
 import { type Miss, missesOf } from "./expectations.ts";
@@ -43,6 +45,7 @@ function runCase(loaded: LoadedSuite, item: LoadedCase): CaseResult {
     defaults,
     nowMs,
   );
+  checkJudged(loaded, world);
   const write = {
     object: object.object,
     oldObject: oldObject && injected(oldObject.object, world),
@@ -51,6 +54,16 @@ function runCase(loaded: LoadedSuite, item: LoadedCase): CaseResult {
   };
   const review = reviewWrite(write, world);
   return { file, line, suite, name, misses: missesOf(expect, review), review };
+}
+
+/** Of a rule that is not evaluated here every test would pass that expects nothing of it. */
+function checkJudged({ rules }: LoadedSuite, world: World): void {
+  const names = new Set(world.rules().map(({ name }) => name));
+  const named = ({ object }: InputObject): string => object.metadata?.name ?? object.metadata?.generateName ?? "";
+  const item = rules.find((one) => isRule(one.object) && !names.has(named(one)));
+  if (item === undefined) return;
+  const found = `Found ${item.object.kind} ${named(item)} among rules, of which nothing is evaluated here`;
+  throw new UsageError(`${item.file}:${item.line}: ${found}; take it out, and try it on a cluster`);
 }
 
 /** A rule with the params that the case wants for it. */

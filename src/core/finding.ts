@@ -1,3 +1,4 @@
+import { comparePaths } from "../api/problem.ts";
 import { FINDINGS, type FindingCode } from "./findings.ts";
 
 export type Severity = "deny" | "warn";
@@ -45,7 +46,7 @@ export function sortFindings(findings: readonly Finding[]): readonly Finding[] {
 }
 
 export function compareFindings(a: Finding, b: Finding): number {
-  return compareStrings(a.path, b.path) || compareStrings(a.code, b.code) || compareStrings(a.message, b.message);
+  return comparePaths(a.path, b.path) || compareStrings(a.code, b.code) || compareStrings(a.message, b.message);
 }
 
 /** Ordering by code units: the same on every machine and locale. */

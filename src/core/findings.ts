@@ -305,6 +305,11 @@ export const FINDINGS = {
     "The ConfigMap of the params does not exist",
     "While params cannot be read, every expression that reads them is an error, and the failure policy of the rule decides.",
   ),
+  FL709: entry(
+    "deny",
+    "An expression asks what is not here",
+    "Rules are evaluated without a network call, so authorizer, which asks the API server about rights, is for a ValidatingAdmissionPolicy.",
+  ),
   FL710: entry(
     "deny",
     "The rule allows no exceptions",

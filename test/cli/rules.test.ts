@@ -154,6 +154,25 @@ describe("rules of the input are checked", () => {
     expect(check(widgets)).toEqual([expect.stringContaining('Found "widgets"')]);
   });
 
+  test("a ValidatingAdmissionPolicy that asks authorizer is a warning, and the rest is reviewed", () => {
+    const guard = ruleText("guard", "  validations: [{expression: \"authorizer.path('/').check('get').allowed()\"}]")
+      .replace("fairlead.dev/v1alpha1", "admissionregistration.k8s.io/v1")
+      .replace("AdmissionRule", "ValidatingAdmissionPolicy");
+    const rule = ruleText("timeouts", TIMEOUT).replace('apiGroups: ["*"]', 'apiGroups: [""]');
+    expect(check(rule, guard)).toContainEqual(
+      expect.stringMatching(
+        /^f\.yaml:\d+: ValidatingAdmissionPolicy guard: .*: Found authorizer, which only the API server/,
+      ),
+    );
+    expect(messages(review(rule, guard, SERVICE))[0]).toContain("rule timeouts: wait no longer than 30s");
+    expect(messages(review(guard, SERVICE))).toEqual(["Service allowed"]);
+  });
+
+  test("the tenth of many mistakes is told after the second", () => {
+    const wrong = ruleText("wrong", `  validations: [${Array(11).fill("{expression: nothing}").join(", ")}]`);
+    expect(() => check(wrong)).toThrow(/validations\[2\][\s\S]*validations\[10\]/);
+  });
+
   test("a kind whose definition is in the input is known", () => {
     const definition = `
 apiVersion: apiextensions.k8s.io/v1

@@ -153,6 +153,17 @@ spec: {rules: [few-ports], objectNames: [web], owner: shop, reason: legacy, expi
     expect(ruled(`${body}\n${expectation}`)).toEqual({});
   });
 
+  test("are none where nothing of them is evaluated here: every test would pass that expects nothing", () => {
+    const policy = RULE.replace("fairlead.dev/v1alpha1", "admissionregistration.k8s.io/v1")
+      .replace("AdmissionRule", "ValidatingAdmissionPolicy")
+      .replace(/ {2}params:.*\n.*\n/, "")
+      .replace(/expression: ".*"/, "expression: \"authorizer.path('/').check('get').allowed()\"");
+    write("rule.yaml", policy);
+    expect(() => ruled(`object: ${TWO_PORTS}\nexpect: {allowed: true}`)).toThrow(
+      /^t\/rule\.yaml:1: Found ValidatingAdmissionPolicy few-ports among rules, of which nothing is evaluated here; /,
+    );
+  });
+
   test("are excepted from until the exception ends, by the time of the case", () => {
     const world = "[shop.yaml, exception.yaml]";
     const at = (now: string): string => `now: "${now}"\nobject: ${TWO_PORTS}`;

@@ -175,7 +175,7 @@ describe("a rule is refused for", () => {
   test("authorizer, which would ask the cluster", () => {
     const compiled = compileOne("authorizer.group('').resource('x').check('y').allowed()");
     expect(texts(compiled).join("\n")).toContain(
-      "authorizer is not available: rules are evaluated without a network call",
+      "FL709 spec.validations[0].expression: Line 1, column 1: authorizer is not available: rules are evaluated without a network call",
     );
   });
 

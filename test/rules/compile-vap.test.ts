@@ -49,7 +49,7 @@ describe("told, and without effect, is", () => {
       "what no rule may match",
       policy({}, [SERVICES, { ...SERVICES, resources: ["nodes"] }]),
       'FL707 spec.matchConstraints.resourceRules[1].resources[0]: Found "nodes", wanted resources that rules may judge: ' +
-        "it belongs to no namespace, and rules hold in namespaces; remove it",
+        "it belongs to no namespace, and rules hold in namespaces; leave it to the API server",
     ],
     [
       "the kind of its params",
@@ -85,6 +85,28 @@ describe("told, and without effect, is", () => {
     expect(findings.map(({ severity }) => severity)).toEqual(["warn"]);
   });
 
+  test("a whole policy that asks authorizer, once, however often it asks", () => {
+    const asking = "authorizer.group('').resource('x').check('y').allowed()";
+    const validations = [
+      { expression: "object.spec.type != 'NodePort'" },
+      { expression: asking, messageExpression: "'by ' + string(authorizer.serviceAccount('a', 'b').path('/'))" },
+    ];
+    const compiled = compileVap(policy({ variables: [{ name: "may", expression: asking }], validations }), OPTIONS);
+    expect(compiled.rule).toBeUndefined();
+    expect(texts(compiled)).toEqual([
+      "FL707 spec.validations[1].expression: Found authorizer, which only the API server has: the policy is not evaluated here; " +
+        "nothing to do: on a cluster it holds as it is",
+    ]);
+    const mistaken = compileVap(
+      policy({ validations: [...validations, { expression: "object.spec.typ == 'a'" }] }),
+      OPTIONS,
+    );
+    expect(mistaken.findings.map(({ severity, path }) => `${severity} ${path}`)).toEqual([
+      "warn spec.validations[1].expression",
+      "deny spec.validations[2].expression",
+    ]);
+  });
+
   test("a rule about what belongs to no namespace", () => {
     const object = policy({}, [SERVICES]);
     const { spec } = object as { readonly spec: { readonly matchConstraints: object } };
@@ -104,7 +126,6 @@ describe("told, and without effect, is", () => {
 describe("refused is", () => {
   test.each([
     ["what only rules of ours can see", "has(effective.retry)", "undeclared reference to 'effective'"],
-    ["authorizer", "authorizer.group('').resource('x').check('y').allowed()", "authorizer is not available"],
     ["a misspelt field", "object.spec.typ == 'a'", "undefined field 'typ'"],
     ["params where there are none", "params != null", "undeclared reference to 'params'"],
   ])("%s", (_, expression, text) => {

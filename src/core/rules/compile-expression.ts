@@ -123,7 +123,10 @@ function problemFinding({ text, path }: ExpressionSource, problem: Problem, envi
   const shown = excerpt(text, problem);
   const fix = problemFix(problem, environment);
   return {
-    ...finding("FL702", path, { message: `Line ${line}, column ${column}: ${message}`, fix }),
+    ...finding(problem.isAbsent ? "FL709" : "FL702", path, {
+      message: `Line ${line}, column ${column}: ${message}`,
+      fix,
+    }),
     ...(shown === "" ? {} : { excerpt: shown }),
   };
 }

@@ -91,7 +91,8 @@ export function compileSpec(
 
 /** The API server judges what no rule of ours may match: of a policy that asks for it, the rest holds. */
 function withoutEffect(item: Finding): Finding {
-  return item.severity === "deny" ? finding("FL707", item.path, item) : item;
+  const { severity, path, message } = item;
+  return severity === "deny" ? finding("FL707", path, { message, fix: "leave it to the API server" }) : item;
 }
 
 type Programs = Pick<CompiledRule, "matchConditions" | "variables" | "validations" | "auditAnnotations">;

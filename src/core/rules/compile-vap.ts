@@ -18,7 +18,7 @@ export function isValidatingAdmissionPolicy({ apiVersion = "", kind }: Kubernete
 /**
  * A ValidatingAdmissionPolicy as a rule, for files: what it can say in Kubernetes it says here, under the same checks and
  * without tolerance for violations that are there already. Each part that has no effect here is a warning. What stands in its
- * binding (params, namespaces, actions) is not read: it denies.
+ * binding (params, namespaces, actions) is not read: it denies. One that asks `authorizer` is no rule here, and no mistake.
  */
 export function compileVap(object: unknown, options: RuleOptions): RuleCompilation {
   const spec = asRecord(own(object, "spec"));
@@ -37,7 +37,18 @@ export function compileVap(object: unknown, options: RuleOptions): RuleCompilati
     ? compileSpec(parsed.value, { ...options, dialect: { params: paramsShapeOf(spec) } })
     : { rule: undefined, findings: parsed.problems.map((problem) => finding("FL701", problem.path, problem)) };
   const placed = compiled.findings.map((item) => ({ ...item, path: originalPath(item.path, places) }));
-  return { rule: compiled.rule, findings: sortFindings([...all, ...placed]) };
+  return { rule: compiled.rule, findings: sortFindings([...all, ...withoutQuestions(placed)]) };
+}
+
+/** Only the API server knows who may do what. The policy holds there as it is, which is told once and not for each question. */
+function withoutQuestions(findings: readonly Finding[]): readonly Finding[] {
+  const first = findings.find(({ code }) => code === "FL709");
+  if (first === undefined) return findings;
+  const told = finding("FL707", first.path, {
+    message: "Found authorizer, which only the API server has: the policy is not evaluated here",
+    fix: "nothing to do: on a cluster it holds as it is",
+  });
+  return [told, ...findings.filter(({ code }) => code !== "FL709")];
 }
 
 type Json = Readonly<Record<string, unknown>>;

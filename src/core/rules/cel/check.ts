@@ -95,14 +95,15 @@ class Checker {
     return this.#comprehension(node);
   }
 
-  #problem(node: Expression, message: string, known?: readonly string[]): Type {
-    this.#problems.push({ ...problemAt(this.#text, node, message), ...(known && { known }) });
+  #problem(node: Expression, message: string, more: Pick<Problem, "known" | "isAbsent"> = {}): Type {
+    this.#problems.push({ ...problemAt(this.#text, node, message), ...more });
     return ERROR;
   }
 
   #undeclared(node: Expression, name: string): Type {
-    const problem = this.#problem(node, this.#scope.undeclared(name));
-    return this.#scope.absence(name) === undefined ? problem : ABSENT;
+    const isAbsent = this.#scope.absence(name) !== undefined;
+    const problem = this.#problem(node, this.#scope.undeclared(name), isAbsent ? { isAbsent } : {});
+    return isAbsent ? ABSENT : problem;
   }
 
   #mismatch(node: Expression, wanted: Type, found: Type): Type {
@@ -130,7 +131,10 @@ class Checker {
     if (target === ABSENT) return ABSENT;
     if (target.kind === "map") return target.value;
     if (target.kind === "object")
-      return target.field(node.field) ?? this.#problem(node, `undefined field '${node.field}'`, target.fieldNames());
+      return (
+        target.field(node.field) ??
+        this.#problem(node, `undefined field '${node.field}'`, { known: target.fieldNames() })
+      );
     // Bound to dyn, so that no later use makes another type of it.
     if (target.kind === "parameter") this.#substitutions.assignable(DYN, target);
     else if (target.kind !== "dyn") this.#problem(node, `type '${typeText(target)}' does not support field selection`);

@@ -12,6 +12,8 @@ export interface Problem {
   readonly column: number;
   /** Names that the expression may have meant, where it has a wrong one. */
   readonly known?: readonly string[];
+  /** The name is one that authors know from elsewhere, and it is not here (`absent` of a Library). */
+  readonly isAbsent?: true;
 }
 
 /** cel-go shows no line of more bytes than this. */
