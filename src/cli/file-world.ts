@@ -106,7 +106,7 @@ export class FileWorld implements World {
     return readyIn(this.#slicesOf(service, namespace));
   }
 
-  podPortsOf(service: string, namespace: string, port: string): readonly number[] {
+  podPortsOf(service: string, namespace: string, port: string): readonly number[] | undefined {
     return podPortsIn(this.#slicesOf(service, namespace), port);
   }
 

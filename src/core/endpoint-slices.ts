@@ -3,6 +3,11 @@ import { groupOf, type KubernetesObject, labelsOf, recordsIn } from "./kubernete
 /** The Service that a slice belongs to (k8s.io/api/discovery/v1, LabelServiceName). */
 const SERVICE_NAME = "kubernetes.io/service-name";
 
+/** Who made a slice, which others do, too, for endpoints that are no Pods of the Service (LabelManagedBy there). */
+const MANAGED_BY = "endpointslice.kubernetes.io/managed-by";
+/** The controller of Kubernetes, which looks ports up in Pods (k8s.io/kubernetes/pkg/controller/endpointslice). */
+const OF_PODS = "endpointslice-controller.k8s.io";
+
 /** The highest number of a port of TCP, whose field for it has 16 bits (RFC 9293, 3.1). */
 const PORT_MAX = 65_535;
 
@@ -19,7 +24,8 @@ export interface SliceFacts {
   readonly addressType: string;
   /** Endpoints that are ready. */
   readonly ready: number;
-  readonly ports: readonly PodPort[];
+  /** Undefined where it tells nothing of Pods: there is none in it, or it is not made from Pods. */
+  readonly ports: readonly PodPort[] | undefined;
 }
 
 /** The number that a port has on the Pods of one slice. */
@@ -35,17 +41,21 @@ export function isEndpointSlice({ apiVersion = "", kind }: KubernetesObject): bo
 
 export function sliceFacts(object: KubernetesObject): SliceFacts {
   const slice = object as EndpointSlice;
+  const labels = labelsOf(slice);
   return {
-    service: labelsOf(slice)[SERVICE_NAME] ?? "",
+    service: labels[SERVICE_NAME] ?? "",
     addressType: slice.addressType ?? "",
     // Absent means that nobody knows, which counts as ready (k8s.io/api/discovery/v1, EndpointConditions).
     ready: recordsIn(slice.endpoints).filter(({ conditions }) => conditions?.ready !== false).length,
-    // A slice without endpoints yet has no ports, and one without a number is for all of them. The API server lets any
-    // number through (k8s.io/kubernetes/pkg/apis/discovery/validation, validatePorts), which Istio would refuse.
-    ports: recordsIn(slice.ports).flatMap(({ name, port }) =>
-      isPort(port) ? [{ name: name ?? "", number: port }] : [],
-    ),
+    ports: labels[MANAGED_BY] === OF_PODS ? portsOf(slice) : undefined,
   };
+}
+
+function portsOf(slice: EndpointSlice): readonly PodPort[] | undefined {
+  // One without a number is for all of them. The API server lets any number through
+  // (k8s.io/kubernetes/pkg/apis/discovery/validation, validatePorts), which Istio would refuse.
+  const ports = recordsIn(slice.ports).flatMap(({ name = "", port }) => (isPort(port) ? [{ name, number: port }] : []));
+  return ports.length === 0 && recordsIn(slice.endpoints).length === 0 ? undefined : ports;
 }
 
 /** Whether Pods can listen on it. */
@@ -60,18 +70,27 @@ export function readyIn(slices: Iterable<SliceFacts>): number | undefined {
   return byType.size === 0 ? undefined : Math.max(...byType.values());
 }
 
-/** The numbers that a port of the Service has on its Pods, in order and each once: slices of Pods that differ tell several. */
-export function podPortsIn(slices: Iterable<SliceFacts>, port: string): readonly number[] {
-  const numbers = new Set<number>();
-  for (const { ports } of slices) for (const { name, number } of ports) if (name === port) numbers.add(number);
-  return [...numbers].sort((a, b) => a - b);
+/**
+ * The numbers that a port of the Service has on its Pods, in order and each once: slices of Pods that differ tell several.
+ * Empty: none of the Pods has it; undefined: no Pod is known.
+ */
+export function podPortsIn(slices: Iterable<SliceFacts>, port: string): readonly number[] | undefined {
+  const told = toldIn(slices);
+  return told && inOrder(told.flatMap(({ name, number }) => (name === port ? number : [])));
 }
 
-/** Whether two states of a slice say the same of ports. */
-export function havePortsAlike(a: SliceFacts, b: SliceFacts): boolean {
-  return (
-    a.service === b.service &&
-    a.ports.length === b.ports.length &&
-    a.ports.every(({ name, number }, index) => b.ports[index]?.name === name && b.ports[index]?.number === number)
-  );
+/** Each once. */
+export function inOrder(numbers: readonly number[]): readonly number[] {
+  return [...new Set(numbers)].sort((a, b) => a - b);
+}
+
+/** What slices tell of ports, the same text for the same numbers in however many slices; undefined: no Pod is known. */
+export function podPortsText(slices: Iterable<SliceFacts>): string | undefined {
+  const texts = toldIn(slices)?.map(({ name, number }) => `${name} ${number}`);
+  return texts && [...new Set(texts)].sort().join();
+}
+
+function toldIn(slices: Iterable<SliceFacts>): readonly PodPort[] | undefined {
+  const told = [...slices].flatMap(({ ports }) => (ports === undefined ? [] : [ports]));
+  return told.length === 0 ? undefined : told.flat();
 }

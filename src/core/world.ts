@@ -63,8 +63,11 @@ export interface World extends RuleWorld {
   controlPlanes(): readonly ControlPlane[];
   /** Ready endpoints of a Service; undefined where nobody counts them, or none is known. */
   endpointsOf(service: string, namespace: string): number | undefined;
-  /** The numbers that a port of a Service has on its Pods, by the name of that port; empty where none is known. */
-  podPortsOf(service: string, namespace: string, port: string): readonly number[];
+  /**
+   * The numbers that a port of a Service has on its Pods, by the name of that port, in order and each once. Empty
+   * where none of the Pods has it; undefined where no Pod is known, or nobody looks.
+   */
+  podPortsOf(service: string, namespace: string, port: string): readonly number[] | undefined;
   /** Accepted policies of a namespace, in any order. */
   policiesIn(namespace: string): readonly CompiledPolicy[];
   /** The live target, or undefined when it does not exist (or is not known yet). */

@@ -1,5 +1,4 @@
-import { havePortsAlike, podPortsIn, readyIn, type SliceFacts, sliceFacts } from "../core/endpoint-slices.ts";
-import type { KubernetesObject } from "../core/kubernetes.ts";
+import { podPortsIn, podPortsText, readyIn, type SliceFacts, sliceFacts } from "../core/endpoint-slices.ts";
 import { NamespacedMap } from "./namespaced.ts";
 import type { ResourceWatch } from "./watch.ts";
 import type { WatchHandler } from "./watch-options.ts";
@@ -31,11 +30,8 @@ export class Endpoints {
   constructor(watch: (handler: WatchHandler) => ResourceWatch, listener: EndpointListener) {
     this.#listener = listener;
     this.#watch = watch({
-      set: (slice) => this.#set(slice),
-      delete: (namespace, name) => {
-        this.#forget(namespace, name);
-        if (this.#slices.delete(namespace, name)) listener.changed(namespace, ["count", "ports"]);
-      },
+      set: (slice) => this.#change(slice.metadata?.namespace ?? "", slice.metadata?.name ?? "", sliceFacts(slice)),
+      delete: (namespace, name) => this.#change(namespace, name, undefined),
     });
   }
 
@@ -56,8 +52,8 @@ export class Endpoints {
     return readyIn(this.#slicesOf(service, namespace));
   }
 
-  /** Empty where no number is known. */
-  portsOf(service: string, namespace: string, port: string): readonly number[] {
+  /** Empty where none of the Pods has it, undefined where no Pod is known. */
+  portsOf(service: string, namespace: string, port: string): readonly number[] | undefined {
     return podPortsIn(this.#slicesOf(service, namespace), port);
   }
 
@@ -67,31 +63,33 @@ export class Endpoints {
     return this.#byService.get(`${namespace}/${service}`) ?? NO_SLICES;
   }
 
-  #set(slice: KubernetesObject): void {
-    const { namespace = "", name = "" } = slice.metadata ?? {};
+  /** `now`: of the slice with this name; undefined: it is gone. */
+  #change(namespace: string, name: string, now: SliceFacts | undefined): void {
     const before = this.#slices.get(namespace, name);
-    const facts = sliceFacts(slice);
-    this.#forget(namespace, name);
+    const services = [...new Set([before, now].flatMap((facts) => facts?.service ?? []))];
+    const textsOf = () => services.map((service) => podPortsText(this.#slicesOf(service, namespace)));
+    const texts = textsOf();
+    if (before !== undefined) this.#forget(namespace, name, before);
+    if (now !== undefined) this.#keep(namespace, name, now);
+    // Until all are known there is nothing that could be different.
+    if (!this.#watch.synced) return;
+    const isCountAlike = before?.ready === now?.ready && services.length < 2;
+    const arePortsAlike = textsOf().every((text, index) => text === texts[index]);
+    const facts = [...(isCountAlike ? [] : ["count" as const]), ...(arePortsAlike ? [] : ["ports" as const])];
+    if (facts.length > 0) this.#listener.changed(namespace, facts);
+  }
+
+  #keep(namespace: string, name: string, facts: SliceFacts): void {
     this.#slices.set(namespace, name, facts);
     const text = `${namespace}/${facts.service}`;
     this.#byService.set(text, (this.#byService.get(text) ?? new Set()).add(facts));
-    // Until all are known there is nothing that could be different.
-    const changed = this.#watch.synced ? changedFacts(before, facts) : [];
-    if (changed.length > 0) this.#listener.changed(namespace, changed);
   }
 
-  #forget(namespace: string, name: string): void {
-    const facts = this.#slices.get(namespace, name);
-    if (facts === undefined) return;
+  #forget(namespace: string, name: string, facts: SliceFacts): void {
+    this.#slices.delete(namespace, name);
     const text = `${namespace}/${facts.service}`;
     const ofService = this.#byService.get(text);
     ofService?.delete(facts);
     if (ofService?.size === 0) this.#byService.delete(text);
   }
-}
-
-function changedFacts(before: SliceFacts | undefined, now: SliceFacts): readonly EndpointFact[] {
-  if (before === undefined) return ["count", "ports"];
-  const isCountAlike = before.ready === now.ready && before.service === now.service;
-  return [...(isCountAlike ? [] : ["count" as const]), ...(havePortsAlike(before, now) ? [] : ["ports" as const])];
 }

@@ -44,9 +44,9 @@ export class NeededEndpoints {
     return this.#endpoints?.readyOf(service, namespace);
   }
 
-  /** The numbers of a port of the Service on its Pods; empty where none is known. */
-  portsOf(service: string, namespace: string, port: string): readonly number[] {
-    return this.#endpoints?.portsOf(service, namespace, port) ?? [];
+  /** The numbers of a port of the Service on its Pods; undefined where no Pod is known. */
+  portsOf(service: string, namespace: string, port: string): readonly number[] | undefined {
+    return this.#endpoints?.portsOf(service, namespace, port);
   }
 
   /** The watch, while there is one. */

@@ -168,8 +168,8 @@ export class ClusterStore implements World {
     return this.#endpoints.readyOf(service, namespace);
   }
 
-  /** Empty as long as no policy in force depends on it, as well. */
-  podPortsOf(service: string, namespace: string, port: string): readonly number[] {
+  /** Undefined as long as no policy in force depends on it, as well. */
+  podPortsOf(service: string, namespace: string, port: string): readonly number[] | undefined {
     return this.#endpoints.portsOf(service, namespace, port);
   }
 

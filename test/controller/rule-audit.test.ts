@@ -73,7 +73,7 @@ class Stage {
       defaults: this.#world().defaults,
       controlPlanes: () => [],
       endpointsOf: () => undefined,
-      podPortsOf: () => [],
+      podPortsOf: () => undefined,
       ruleKind: () => undefined,
       rules: () => this.rules,
       exceptionsIn: (name) => this.#world().exceptionsIn(name),

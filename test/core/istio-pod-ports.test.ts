@@ -25,12 +25,13 @@ function service(ports: readonly object[] = [HTTP]): KubernetesObject {
   };
 }
 
+const OF_PODS = "endpointslice-controller.k8s.io";
 let slices = 0;
 
 /** `ports`: by the names of those of the Service. */
-function slice(ports: Readonly<Record<string, number>>, service = "user-service", inNamespace = "iam"): object {
+function slice(ports: Readonly<Record<string, number>>, service = "user-service", inNamespace = "iam") {
   slices += 1;
-  const labels = { "kubernetes.io/service-name": service };
+  const labels = { "kubernetes.io/service-name": service, "endpointslice.kubernetes.io/managed-by": OF_PODS };
   return {
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
@@ -39,6 +40,16 @@ function slice(ports: Readonly<Record<string, number>>, service = "user-service"
     endpoints: [{ addresses: ["10.0.0.1"], conditions: { ready: false } }],
     ports: Object.entries(ports).map(([name, port]) => ({ name, port, protocol: "TCP" })),
   };
+}
+
+/** What is left of a Service that is scaled to zero. */
+const empty = () => ({ ...slice({}), endpoints: [] });
+
+/** Of a controller that makes slices of something else, such as Pods of another cluster. */
+function foreign(ports: Readonly<Record<string, number>>): object {
+  const made = slice(ports);
+  const labels = { ...made.metadata.labels, "endpointslice.kubernetes.io/managed-by": "mesh.example" };
+  return { ...made, metadata: { ...made.metadata, labels } };
 }
 
 function beside(...objects: readonly KubernetesObject[]) {
@@ -72,6 +83,7 @@ describe("a port of the Pods by name has the numbers that EndpointSlices tell", 
       [service(), slice({ http: 8080 }), ...[0, -1, 1.5, 65_536].map((port) => slice({ http: port }))],
       ["8080"],
     ],
+    ["and not those of other controllers", [service(), slice({ http: 8080 }), foreign({ http: 7777 })], ["8080"]],
     [
       "and not those of other Services",
       [service(), slice({ http: 8080 }), slice({ http: 1 }, "cart"), slice({ http: 2 }, "user-service", "other")],
@@ -109,7 +121,8 @@ describe("as long as a number is not known nothing is written, and nothing refus
   test.each<[string, readonly KubernetesObject[]]>([
     ["without a slice", [service()]],
     ["with one of a number that no port can have", [service(), slice({ http: 0 })]],
-    ["with one of a Service without Pods", [service(), slice({})]],
+    ["with one of a Service without Pods", [service(), empty()]],
+    ["with one of another controller", [service(), foreign({ http: 7777 })]],
     ["with Pods that have no port of the name", [service(), slice({ metrics: 9090 })]],
     [
       "with one of two numbers",
@@ -168,7 +181,19 @@ describe("once all Pods are gone the numbers known last count", () => {
   }
 
   test("what is written stays as it was", () => {
-    expect(beside(service(), slice({}), ...live)).toMatchObject({ objects: live, codes: [], unwritten: [] });
+    for (const left of [empty(), foreign({ http: 7777 }), foreign({})])
+      expect(beside(service(), left, ...live)).toMatchObject({ objects: live, codes: [], unwritten: [] });
+  });
+
+  test("where Pods run and none has the port, they count as well, and it is told", () => {
+    for (const left of [slice({}), slice({ metrics: 9090 })]) {
+      const found = beside(service(), left, ...live);
+      expect(found).toMatchObject({ objects: live, codes: WAITING, unwritten: [] });
+      expect(found.messages[1]).toBe(
+        'FL328 Port 80 of Service user-service leads to port "web" of its Pods, which none of them has; until it is known, ' +
+          "mtls is for 8080 only",
+      );
+    }
   });
 
   test("any of the objects tells them", () => {
@@ -207,8 +232,8 @@ describe("as long as one number is not known, what was guarded stays so, and wha
     expect(found.ports).toEqual({ access: [listed, listed], modes: [strict(8080, 9999)], limits: ["8080", "9999"] });
     expect(found).toMatchObject({ codes: WAITING, unwritten: [], records: ['{"web":[8080,9999]}'] });
     expect(found.messages[1]).toBe(
-      'FL328 Port 81 of Service user-service leads to port "metrics" of its Pods, whose number is not known yet; ' +
-        "until it is, mtls is for 8080 and 9999 only",
+      'FL328 Port 81 of Service user-service leads to port "metrics" of its Pods, which none of them has; until it is known, ' +
+        "mtls is for 8080 and 9999 only",
     );
   });
 

@@ -197,7 +197,14 @@ describe("two Services for the same Pods", () => {
   const slice = {
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
-    metadata: { name: "admin-1", namespace: "iam", labels: { "kubernetes.io/service-name": "admin" } },
+    metadata: {
+      name: "admin-1",
+      namespace: "iam",
+      labels: {
+        "kubernetes.io/service-name": "admin",
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+      },
+    },
     addressType: "IPv4",
     endpoints: [{}],
     ports: [{ name: "http", port: 9090 }],

@@ -142,7 +142,14 @@ const TARGET_BY_NAME = {
 const SLICE = {
   apiVersion: "discovery.k8s.io/v1",
   kind: "EndpointSlice",
-  metadata: { name: "user-service-1", namespace: "iam", labels: { "kubernetes.io/service-name": "user-service" } },
+  metadata: {
+    name: "user-service-1",
+    namespace: "iam",
+    labels: {
+      "kubernetes.io/service-name": "user-service",
+      "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+    },
+  },
   ports: TARGET.spec.ports.map(({ name, port, targetPort }) => ({ name, port: targetPort ?? port })),
 };
 

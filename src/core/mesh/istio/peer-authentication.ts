@@ -1,6 +1,7 @@
+import { inOrder } from "../../endpoint-slices.ts";
 import type { MtlsIntent } from "../../intent/intent.ts";
 import type { StringMap } from "../../kubernetes.ts";
-import { numbersIn, type Workload } from "./workload.ts";
+import type { Workload } from "./workload.ts";
 
 /** The part of a PeerAuthentication that Fairlead writes. */
 export interface PeerAuthenticationSpec {
@@ -28,6 +29,8 @@ export function peerAuthenticationSpec(
   const modeOf = (port: number) => ({ mode: strict.has(port) ? ("STRICT" as const) : ("PERMISSIVE" as const) });
   return {
     selector: { matchLabels: labels },
-    portLevelMtls: Object.fromEntries(numbersIn(all).map((port) => [String(port), modeOf(port)])),
+    portLevelMtls: Object.fromEntries(
+      inOrder(all.flatMap((one) => one.ports)).map((port) => [String(port), modeOf(port)]),
+    ),
   };
 }

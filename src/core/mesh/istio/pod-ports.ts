@@ -1,5 +1,5 @@
 import { isRecord } from "../../../api/problem.ts";
-import { isPort } from "../../endpoint-slices.ts";
+import { inOrder, isPort } from "../../endpoint-slices.ts";
 import { compareStrings } from "../../finding.ts";
 import { annotationsOf, type KubernetesObject, type ServicePort, type StringMap } from "../../kubernetes.ts";
 import {
@@ -22,14 +22,14 @@ export type PodPorts = ReadonlyMap<string, readonly number[]>;
 export interface KnownPorts {
   /** With those that are still guarded though the Service has them no longer, for as long as one is awaited. */
   readonly numbers: PodPorts;
-  /** Ports of the Service by a name whose number is not known. */
+  /** Ports of the Service by a name whose number is not known, be it that none of the Pods has it any more. */
   readonly awaited: readonly ServicePort[];
 }
 
-/** A port of the Pods as a Service names it. */
-export function podPortOf({ port, targetPort }: ServicePort): number | string {
+/** A port of the Pods as the Service names it: a name, or a number as text. */
+export function targetOf({ port, targetPort }: ServicePort): string {
   // The API server fills 0 and "" in with the port.
-  return targetPort || port;
+  return String(targetPort || port);
 }
 
 /**
@@ -38,15 +38,15 @@ export function podPortOf({ port, targetPort }: ServicePort): number | string {
  * A port without any may be each of those that the Service had: all of them count on, so that none opens for a new name.
  */
 export function knownPorts(ports: readonly ServicePort[], service: TargetContext): KnownPorts {
+  const told = together(ports.map((port) => [targetOf(port), toldOf(port, service) ?? []]));
   const recorded = recordedFor(service);
-  const known: [string, readonly number[]][] = [];
-  for (const port of ports) {
-    const target = podPortOf(port);
-    const numbers = typeof target === "number" ? [target] : (toldOf(port, service) ?? recorded.get(target) ?? []);
-    if (numbers.length > 0) known.push([String(target), numbers]);
-  }
-  const awaited = ports.filter((port) => !known.some(([target]) => target === String(podPortOf(port))));
-  return { numbers: together(awaited.length > 0 ? [...known, ...recorded] : known), awaited };
+  const awaited = ports.filter((port) => {
+    const target = targetOf(port);
+    return !told.has(target) && (!recorded.has(target) || toldOf(port, service) !== undefined);
+  });
+  if (awaited.length > 0) return { numbers: together([...told, ...recorded]), awaited };
+  const targets = ports.map(targetOf);
+  return { numbers: new Map([...recorded, ...told].filter(([target]) => targets.includes(target))), awaited };
 }
 
 /** What is noted on the objects for the Pods. */
@@ -55,9 +55,14 @@ export function recordOf(numbers: PodPorts): StringMap {
   return { [POD_PORTS_ANNOTATION]: JSON.stringify(Object.fromEntries(entries)) };
 }
 
-function toldOf({ name = "" }: ServicePort, { key, world }: TargetContext): readonly number[] | undefined {
-  const told = world.podPortsOf(key.name, key.namespace, name);
-  return told.length > 0 ? told : undefined;
+/** Empty where Pods are known, and none of them has it. */
+export function toldOf(
+  { name = "", port, targetPort }: ServicePort,
+  service: TargetContext,
+): readonly number[] | undefined {
+  const { key, world } = service;
+  const target = targetPort || port;
+  return typeof target === "number" ? [target] : world.podPortsOf(key.name, key.namespace, name);
 }
 
 /** The numbers known last: they stand on what Fairlead has made for the Pods of this Service. */
@@ -67,7 +72,9 @@ export function recordedFor(service: TargetContext): PodPorts {
 
 function together(all: readonly (readonly [string, readonly number[]])[]): PodPorts {
   const found = new Map<string, readonly number[]>();
-  for (const [target, numbers] of all) found.set(target, inOrder([...(found.get(target) ?? []), ...numbers]));
+  for (const [target, numbers] of all) {
+    if (numbers.length > 0) found.set(target, inOrder([...(found.get(target) ?? []), ...numbers]));
+  }
   return found;
 }
 
@@ -82,10 +89,9 @@ function objectsOf({ key, world }: TargetContext): readonly KubernetesObject[] {
 /** Whoever may write the object may write anything here. */
 function entriesOf(record: string | undefined): readonly (readonly [string, readonly number[]])[] {
   const parsed = record === undefined ? undefined : parseJson(record);
-  return Object.entries(isRecord(parsed) ? parsed : {}).flatMap(([target, value]) => {
-    const numbers = Array.isArray(value) ? value.filter(isPort) : [];
-    return numbers.length > 0 ? [[target, numbers] as const] : [];
-  });
+  return Object.entries(isRecord(parsed) ? parsed : {}).map(
+    ([target, value]) => [target, Array.isArray(value) ? value.filter(isPort) : []] as const,
+  );
 }
 
 function parseJson(text: string): unknown {
@@ -94,8 +100,4 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-export function inOrder(numbers: readonly number[]): readonly number[] {
-  return [...new Set(numbers)].sort((a, b) => a - b);
 }

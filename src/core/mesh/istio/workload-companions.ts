@@ -1,3 +1,4 @@
+import { inOrder } from "../../endpoint-slices.ts";
 import type { Intent, Section } from "../../intent/intent.ts";
 import {
   type CompanionKind,
@@ -14,7 +15,7 @@ import { allowedBeside, neighboursOf } from "./neighbours.ts";
 import { peerAuthenticationSpec, type PortsMode } from "./peer-authentication.ts";
 import { DENY_PART, recordOf } from "./pod-ports.ts";
 import { istioHas } from "./version.ts";
-import { numbersIn, type Workload, workloadOf } from "./workload.ts";
+import { type Workload, workloadOf } from "./workload.ts";
 import { areClosedByPeople } from "./workload-rivals.ts";
 
 /** The objects that choose Pods. Of the intent is left what Istio can do, and for this Service. */
@@ -52,7 +53,10 @@ export function workloadCompanions(
 /** Those that lead to the same Pods keep out of each other's ports. Undefined where people have closed all of them. */
 function guardedPorts(service: TargetContext, workload: Workload): readonly number[] | undefined {
   if (areClosedByPeople(service, workload)) return undefined;
-  return numbersIn([workload, ...allowedBeside(service).flatMap((neighbour) => neighbour.workload ?? [])]);
+  return inOrder([
+    ...workload.ports,
+    ...allowedBeside(service).flatMap((neighbour) => neighbour.workload?.ports ?? []),
+  ]);
 }
 
 /** Where labels leave it open whether the Pods are the same, each goes its own way, and is told. */

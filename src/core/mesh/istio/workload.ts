@@ -1,3 +1,4 @@
+import { inOrder } from "../../endpoint-slices.ts";
 import { type Finding, finding } from "../../finding.ts";
 import type { Intent, Section } from "../../intent/intent.ts";
 import { recordsIn, type Service, type ServicePort, type StringMap } from "../../kubernetes.ts";
@@ -7,7 +8,7 @@ import type { TargetContext } from "../mesh.ts";
 import { POD_SECTIONS, podLabels, withoutSelector } from "../pods.ts";
 import { isAmbient, unfitInAmbient } from "./ambient.ts";
 import { speaksHttp } from "./eligibility.ts";
-import { inOrder, knownPorts, type PodPorts, podPortOf, recordedFor } from "./pod-ports.ts";
+import { knownPorts, type PodPorts, recordedFor, targetOf, toldOf } from "./pod-ports.ts";
 
 /** The Pods behind a Service, and their ports that it leads to. */
 export interface Workload {
@@ -31,8 +32,8 @@ export function workloadOf(service: TargetContext): Workload | undefined {
   const { numbers, awaited } = knownPorts(ports, service);
   if (labels === undefined || (awaited.length > 0 && recordedFor(service).size === 0)) return undefined;
   // What the Service had and has no more is taken for HTTP, which it may be: there is nobody left who knows.
-  const spoken = targetsIn(ports.filter(speaksHttp));
-  const others = targetsIn(ports).filter((target) => !spoken.includes(target));
+  const spoken = ports.filter(speaksHttp).map(targetOf);
+  const others = ports.map(targetOf).filter((target) => !spoken.includes(target));
   const ofHttp = [...numbers].filter(([target]) => !others.includes(target));
   return {
     labels,
@@ -40,10 +41,6 @@ export function workloadOf(service: TargetContext): Workload | undefined {
     httpPorts: inOrder(ofHttp.flatMap(([, it]) => it)),
     numbers,
   };
-}
-
-function targetsIn(ports: readonly ServicePort[]): readonly string[] {
-  return ports.map((port) => String(podPortOf(port)));
 }
 
 /** What keeps sections from a Service or its Pods, be it for now, whatever objects of people there are. */
@@ -68,11 +65,6 @@ function tcpPorts({ object }: TargetContext): readonly ServicePort[] {
   return recordsIn((object as Service).spec?.ports).filter(({ protocol = "TCP" }) => protocol === "TCP");
 }
 
-/** In order and each once. */
-export function numbersIn(all: readonly Pick<Workload, "ports">[]): readonly number[] {
-  return inOrder(all.flatMap(({ ports }) => ports));
-}
-
 function tellsRequestsApart({ authorization: { allow = [], deny = [] } = {} }: Intent): boolean {
   return [...allow, ...deny].some(({ to }) => to !== undefined);
 }
@@ -85,13 +77,14 @@ function withoutRequests(name: string): Finding {
 }
 
 /** Without its number the section could only be written for every port of the Pods, and would shut those of others. */
-function waitsForNumber(section: Section, { port, targetPort }: ServicePort, service: TargetContext): Finding {
-  const target = quote(String(targetPort));
+function waitsForNumber(section: Section, awaited: ServicePort, service: TargetContext): Finding {
+  const what = `Port ${awaited.port} of Service ${service.key.name} leads to port ${quote(targetOf(awaited))} of its Pods`;
+  const why = toldOf(awaited, service) === undefined ? "whose number is not known yet" : "which none of them has";
   const ports = workloadOf(service)?.ports.map(String);
   const meanwhile =
-    ports === undefined ? `${section} waits for it` : `until it is, ${section} is for ${list(ports)} only`;
+    ports === undefined ? `${section} waits for it` : `until it is known, ${section} is for ${list(ports)} only`;
   return finding("FL328", `spec.${section}`, {
-    message: `Port ${port} of Service ${service.key.name} leads to port ${target} of its Pods, whose number is not known yet; ${meanwhile}`,
+    message: `${what}, ${why}; ${meanwhile}`,
     fix: "wait for a first Pod, and see that it has a port of this name",
   });
 }
