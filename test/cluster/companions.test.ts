@@ -148,7 +148,7 @@ const AT_PODS_SPEC = {
   authorization: AUTHORIZATION,
 };
 
-test("limits, mutual TLS and who may come in are written in their order, and who may not stays out of a port with a name", async () => {
+test("limits, mutual TLS and who may come in are written in their order, and who may not stays out when a port gets a name, or nothing can be written", async () => {
   await openedForPods("pods", 8080);
   await session.policy("pods", "p", AT_PODS_SPEC);
   await policies.expect("pods/p");
@@ -158,9 +158,13 @@ test("limits, mutual TLS and who may come in are written in their order, and who
     "PeerAuthentication fairlead-web",
   ];
   const all = async () => (await objectsIn("pods", AT_PODS)).map(({ kind, metadata }) => `${kind} ${metadata?.name}`);
-  expect((await all()).sort()).toEqual([...access.slice(0, 2), "EnvoyFilter fairlead-web", ...access.slice(2)]);
+  const written = [...access.slice(0, 2), "EnvoyFilter fairlead-web", ...access.slice(2)];
+  expect((await all()).sort()).toEqual(written);
   await session.kubectl("apply -f -", withPods("pods", "web"));
   await told("pods", "Ready", /^False PortsUnknown: .*leads to port "web" of its Pods, whose number is not known yet/s);
+  expect((await all()).sort()).toEqual(written);
+  // Nothing can be written for a Service without a selector.
+  await session.kubectl(`patch service -n pods web --type=merge -p {"spec":{"selector":null}}`);
   await waitFor("the limit to go", async () => (await all()).length === access.length);
   expect((await all()).sort()).toEqual(access);
   await session.kubectl("delete rp -n pods p");

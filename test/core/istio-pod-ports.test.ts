@@ -279,7 +279,8 @@ describe("as long as one number is not known, what was guarded stays so, and wha
       ...object,
       metadata: { ...object.metadata, annotations: { "fairlead.dev/pod-ports": '{"raw":[9000]}' } },
     }));
-    const { ports } = beside(service([{ ...HTTP, targetPort: "api" }, RAW]), ...live);
+    const { ports, names } = beside(service([{ ...HTTP, targetPort: "api" }, RAW]), ...live);
     expect(ports).toMatchObject({ access: ['"ports":["9000"]'], limits: [] });
+    expect(names).not.toContain("EnvoyFilter fairlead-user-service");
   });
 });

@@ -46,7 +46,9 @@ export function workloadCompanions(
           }),
         ]
       : []),
-    ...(rateLimit ? [make(ENVOY_FILTER, "rateLimit", { spec: envoyFilterSpec(rateLimit, workload) })] : []),
+    ...(rateLimit && workload.httpPorts.length > 0
+      ? [make(ENVOY_FILTER, "rateLimit", { spec: envoyFilterSpec(rateLimit, workload) })]
+      : []),
   ];
 }
 

@@ -80,9 +80,10 @@ function withoutRequests(name: string): Finding {
 function waitsForNumber(section: Section, awaited: ServicePort, service: TargetContext): Finding {
   const what = `Port ${awaited.port} of Service ${service.key.name} leads to port ${quote(targetOf(awaited))} of its Pods`;
   const why = toldOf(awaited, service) === undefined ? "whose number is not known yet" : "which none of them has";
-  const ports = workloadOf(service)?.ports.map(String);
+  const { ports = [], httpPorts = [] } = workloadOf(service) ?? {};
+  const known = (section === "rateLimit" ? httpPorts : ports).map(String);
   const meanwhile =
-    ports === undefined ? `${section} waits for it` : `until it is known, ${section} is for ${list(ports)} only`;
+    known.length === 0 ? `${section} waits for it` : `until it is known, ${section} is for ${list(known)} only`;
   return finding("FL328", `spec.${section}`, {
     message: `${what}, ${why}; ${meanwhile}`,
     fix: "wait for a first Pod, and see that it has a port of this name",
