@@ -29,8 +29,8 @@ export interface MountOptions {
 
 /**
  * The kubelet follows a Secret within about a minute, so looking every second adds nothing to that. It costs 0.4 to 0.8 ms
- * of CPU, nearly all of it to read four files; what they hold is looked at where it is new. Events of the file system do
- * not come through every kind of mount.
+ * of CPU, nearly all of it to read four files; what they hold is looked at where it is not what is served. Events of the
+ * file system do not come through every kind of mount.
  */
 const INTERVAL_MS = 1_000;
 

@@ -348,10 +348,12 @@ export class ClusterStore implements World {
         if (kind === SERVICE_KIND && this.#controlPlanes.set(object)) this.#afterControlPlanes();
         const stored = full ? slim(object) : reduce(object);
         this.#targets.set(kind, stored, full);
+        if (kind === SERVICE_KIND) this.#endpoints.weighService(namespace, object.metadata?.name ?? "", object);
         this.#emit({ type: "target", namespace, key: targetKeyOf(stored) });
       },
       delete: (namespace, name) => {
         this.#targets.delete(kind, namespace, name);
+        if (kind === SERVICE_KIND) this.#endpoints.weighService(namespace, name, undefined);
         if (kind === SERVICE_KIND && this.#controlPlanes.delete(namespace, name)) this.#afterControlPlanes();
         this.#emit({ type: "target", namespace, key: { group: kind.group, kind: kind.kind, namespace, name } });
       },

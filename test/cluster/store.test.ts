@@ -287,6 +287,14 @@ describe("policies and profiles", () => {
     const atPods = { spec: { circuitBreaker: null, mtls: { mode: "Strict" } } };
     await client.patch({ path: `${policies}/web`, type: "merge", body: atPods });
     await waitFor("the other policy", async () => store.policiesIn(namespace).some(({ intent }) => intent.mtls));
+    await waitFor("no watch, as no Service has a port by name", async () => watched() === before);
+    const services = `/api/v1/namespaces/${namespace}/services`;
+    await client.create(services, { metadata: { name: "number" }, spec: { ports: [{ port: 80 }] } });
+    await waitFor("a Service without names", async () => store.targetsIn(namespace).length === 1);
+    expect(watched()).toBe(before);
+    await client.create(services, { metadata: { name: "web" }, spec: { ports: [{ port: 80, targetPort: "web" }] } });
+    await waitFor("the numbers", async () => store.podPortsOf("web", namespace, "")?.join() === "80");
+    expect(changes).toContainEqual({ type: "podPorts", namespace });
     changes.length = 0;
     // Neither of these says anything new of ports.
     await client.create(slices, slice("web-d", "IPv4", ["10.0.0.4"]));
@@ -295,7 +303,7 @@ describe("policies and profiles", () => {
     await client.patch({ path: `${slices}/web-b`, type: "merge", body: { endpoints: [], ports: [{ port: 81 }] } });
     await waitFor("both numbers", async () => store.podPortsOf("web", namespace, "")?.join() === "80,81");
     expect(changes).toEqual([{ type: "podPorts", namespace }]);
-    await client.delete(`${policies}/web`);
+    await client.delete(`${services}/web`);
     await waitFor("the watch to end", async () => watched() === before);
     expect(store.endpointsOf("web", namespace)).toBeUndefined();
     await client.delete(`${policies}/other`);

@@ -112,7 +112,10 @@ function withoutEffect(found: string, host: string, path: string): Finding {
   });
 }
 
-/** Those that Linkerd reads for our Server: by its name, or by its labels. */
+/**
+ * Those that Linkerd reads for our Server: by its name, or by its labels. Before ours is written the uid among these is not
+ * known here: one that asks for it is told from then on.
+ */
 function serverAuthorizations(
   server: string,
   ours: KubernetesObject | undefined,
