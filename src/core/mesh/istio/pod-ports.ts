@@ -39,14 +39,13 @@ export function targetOf({ port, targetPort }: ServicePort): string {
  */
 export function knownPorts(ports: readonly ServicePort[], service: TargetContext): KnownPorts {
   const told = together(ports.map((port) => [targetOf(port), toldOf(port, service) ?? []]));
+  const untold = ports.filter((port) => !told.has(targetOf(port)));
+  if (untold.length === 0) return { numbers: told, awaited: [] };
   const recorded = recordedFor(service);
-  const awaited = ports.filter((port) => {
-    const target = targetOf(port);
-    return !told.has(target) && (!recorded.has(target) || toldOf(port, service) !== undefined);
-  });
+  const awaited = untold.filter((port) => !recorded.has(targetOf(port)) || toldOf(port, service) !== undefined);
   if (awaited.length > 0) return { numbers: together([...told, ...recorded]), awaited };
-  const targets = ports.map(targetOf);
-  return { numbers: new Map([...recorded, ...told].filter(([target]) => targets.includes(target))), awaited };
+  const targets = untold.map(targetOf);
+  return { numbers: new Map([...told, ...[...recorded].filter(([target]) => targets.includes(target))]), awaited };
 }
 
 /** What is noted on the objects for the Pods. */
