@@ -100,7 +100,8 @@ test("a record is read again as it is read the first time, for each version", ()
         expect(versions.map((version) => readRecord(text, version))).toEqual(alone);
       }
     }),
-    RUNS,
+    // Linkerd 2.14 knows no such key: one record at least is read otherwise, whatever is drawn.
+    { ...RUNS, examples: [[JSON.stringify({ policy: "a", keys: { "retry.linkerd.io/http": "5xx" } })]] },
   );
   expect(different).toBeGreaterThan(0);
 });
