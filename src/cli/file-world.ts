@@ -32,10 +32,10 @@ export class FileWorld implements World {
   readonly #targetLists = new Map<string, readonly KubernetesObject[]>();
   readonly #profiles: ServiceProfileInfo[] = [];
   readonly #companions: KubernetesObject[] = [];
-  /** By `namespace/service`. */
-  readonly #slices = new Map<string, Map<string, SliceFacts>>();
   /** Of them those of one namespace and kind, once somebody has asked. */
   readonly #workloads = new Map<string, readonly KubernetesObject[]>();
+  /** By `namespace/service`. */
+  readonly #slices = new Map<string, Map<string, SliceFacts>>();
   readonly #configMaps = new Map<string, KubernetesObject>();
   readonly #objects: readonly KubernetesObject[];
   readonly #rules: FileRules;

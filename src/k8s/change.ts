@@ -6,8 +6,8 @@ export interface Change {
    * `policy`: other settings are in force in the namespace; `policyObject`: a policy was written, be it only its
    * status; `owned`: a stored revision or a companion of a policy came, changed or went; `hostObject`: an object of
    * people that a companion might meet did; `endpoints`: a Service has more or fewer, where a policy depends on that;
-   * `podPorts`: a port of a Service has another number on its Pods, where a policy depends on that; `rule`: an AdmissionRule was written, be it only its status, or the ConfigMap that it reads; `exception`: a
-   * RuleException was.
+   * `podPorts`: a port of a Service has another number on its Pods, where a policy depends on that; `rule`: an
+   * AdmissionRule was written, be it only its status, or the ConfigMap that it reads; `exception`: a RuleException was.
    */
   readonly type:
     | "policy"

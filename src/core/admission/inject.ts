@@ -9,7 +9,7 @@ import { revisionFor } from "../policy/revision-for.ts";
 import { groupOfKey, isFamilyKey, meshOfPolicy, noMeshShown } from "../mesh/all.ts";
 import { meshChosenBy } from "../mesh/choice.ts";
 import type { MeshCompiler, TargetContext } from "../mesh/mesh.ts";
-import { obstaclesTo } from "../mesh/pods.ts";
+import { isAccess, obstaclesTo } from "../mesh/pods.ts";
 import type { MeshVersion } from "../mesh/version.ts";
 import { INJECT_LABEL, RECORD_ANNOTATION, REVISION_LABEL } from "../names.ts";
 import { list } from "../text.ts";
@@ -190,9 +190,7 @@ export function wantedGroups(target: TargetContext, namespaceMesh: MeshCompiler)
 
 /** What is left alone has nothing beside it either. Whoever opts out because of a timeout may not think of that. */
 function lettingIn(sections: readonly (readonly [Section, CompiledPolicy])[], path: string): readonly Finding[] {
-  const lost = sections
-    .map(([section]) => section)
-    .filter((section) => section === "mtls" || section === "authorization");
+  const lost = sections.map(([section]) => section).filter(isAccess);
   if (lost.length === 0) return [];
   return [
     finding("FL604", path, {

@@ -8,7 +8,13 @@ import type { Eligibility } from "./mesh.ts";
 export const POD_SECTIONS = ["rateLimit", "mtls", "authorization"] as const satisfies readonly Section[];
 
 /** Who may come in can be asked on every TCP port, whatever clients speak there and however they found it. */
-const ACCESS_SECTIONS: readonly Section[] = ["mtls", "authorization"];
+const ACCESS_SECTIONS = ["mtls", "authorization"] as const satisfies readonly Section[];
+export type AccessSection = (typeof ACCESS_SECTIONS)[number];
+
+/** Whether it says who may come in. */
+export function isAccess(section: Section): section is AccessSection {
+  return ACCESS_SECTIONS.some((it) => it === section);
+}
 
 /** Of these sections those that the mesh acts on: all of an eligible target, else who may come in, where it has Pods. */
 export function actedOn(
@@ -16,7 +22,7 @@ export function actedOn(
   { object, eligible }: Pick<Eligibility, "eligible"> & { readonly object: KubernetesObject },
 ): readonly Section[] {
   if (eligible) return sections;
-  return hasPods(object) ? sections.filter((section) => ACCESS_SECTIONS.includes(section)) : [];
+  return hasPods(object) ? sections.filter(isAccess) : [];
 }
 
 /** What is left of an intent where the mesh acts on nothing that clients do. */

@@ -2,6 +2,7 @@ import { isRecord } from "../../api/problem.ts";
 import type { KubernetesObject, StringMap } from "../kubernetes.ts";
 import { labelIndex } from "../label-index.ts";
 import { type CompanionKind, ENVOY_FILTER, SERVER, SERVER_AUTHORIZATION } from "../names.ts";
+import { isGenerated } from "../routes/people.ts";
 import type { World } from "../world.ts";
 
 /**
@@ -9,7 +10,8 @@ import type { World } from "../world.ts";
  * there is one such object or more for each Service: whoever looked at all of them would look at millions.
  */
 export interface WorkloadObjects {
-  named(name: string): KubernetesObject | undefined;
+  /** What Fairlead has written under this name; undefined where nothing or something of people stands there. */
+  generated(name: string): KubernetesObject | undefined;
   /** Every one that may choose Pods with these labels, and others: `selectorRelation` has the last word. */
   near(labels: StringMap): readonly KubernetesObject[];
   /** Those with this targetRef, or a ServerAuthorization with the name of this Server. */
@@ -46,7 +48,10 @@ function indexOf(objects: readonly KubernetesObject[]): WorkloadObjects {
   const byName = Map.groupBy(objects, ({ metadata }) => metadata?.name);
   const byTarget = Map.groupBy(objects, targetOf);
   return {
-    named: (name) => byName.get(name)?.[0],
+    generated(name) {
+      const found = byName.get(name)?.[0];
+      return found !== undefined && isGenerated(found) ? found : undefined;
+    },
     near: labelIndex(objects, matchLabelsOf),
     aimedAt: (kind, name) => byTarget.get(targetText(kind, name)) ?? [],
   };

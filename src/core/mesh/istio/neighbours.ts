@@ -8,14 +8,14 @@ import { SERVICE_KIND } from "../../names.ts";
 import { selectorRelation, type SelectorRelation } from "../../selectors.ts";
 import { meshChosenBy, meshNameOf } from "../choice.ts";
 import type { TargetContext } from "../mesh.ts";
-import { actedOn, podLabels } from "../pods.ts";
+import { type AccessSection, actedOn, podLabels } from "../pods.ts";
 import { istioEligibility } from "./eligibility.ts";
 import { unfitForIstio, type Workload, workloadOf } from "./workload.ts";
 
-/** A section whose objects of two Services for the same Pods have to know of each other. */
-type SharedSection = "mtls" | "authorization";
-
-/** Another Service of the namespace that may lead to the same Pods, and for which a policy asks for the same section. */
+/**
+ * Another Service of the namespace that may lead to the same Pods, and for which a policy asks for the same section: the objects
+ * of both have to know of each other.
+ */
 export interface Neighbour {
   /** Of the Service. */
   readonly name: string;
@@ -27,7 +27,7 @@ export interface Neighbour {
   readonly policy: CompiledPolicy;
 }
 
-export function neighboursOf(service: TargetContext, section: SharedSection): readonly Neighbour[] {
+export function neighboursOf(service: TargetContext, section: AccessSection): readonly Neighbour[] {
   const { key, world } = service;
   const labels = podLabels(service.object);
   const isAsked = world.policiesIn(key.namespace).some(({ intent }) => intent[section] !== undefined);
@@ -70,7 +70,7 @@ export function allowedBeside(service: TargetContext): readonly Neighbour[] {
 /** The policy that decides a section of a Service, where its mesh is Istio. */
 export function deciderOf(
   { key, object, namespace, world }: TargetContext,
-  section: SharedSection,
+  section: AccessSection,
 ): CompiledPolicy | undefined {
   const policies = candidates(world.policiesIn(key.namespace), key.name, object);
   const policy = resolvePrecedence(policies, key, object).winners[section];
@@ -78,7 +78,7 @@ export function deciderOf(
   return (meshChosenBy(policy.spec) ?? meshNameOf(namespace, world.defaults)) === "Istio" ? policy : undefined;
 }
 
-function writtenFor(service: TargetContext, { intent }: CompiledPolicy, section: SharedSection): Workload | undefined {
+function writtenFor(service: TargetContext, { intent }: CompiledPolicy, section: AccessSection): Workload | undefined {
   const acted = actedOn([section], { object: service.object, eligible: istioEligibility(service).eligible });
   const refused = unfitForIstio({ service, intent: { [section]: intent[section] } }).some(
     ({ severity }) => severity === "deny",

@@ -9,7 +9,6 @@ import {
   PEER_AUTHENTICATION,
   POD_PORTS_ANNOTATION,
 } from "../../names.ts";
-import { isGenerated } from "../../routes/people.ts";
 import type { TargetContext } from "../mesh.ts";
 import { workloadsIn } from "../workload-index.ts";
 
@@ -81,7 +80,7 @@ function objectsOf({ key, world }: TargetContext): readonly KubernetesObject[] {
   const names = [companionName(key.name), companionName(key.name, DENY_PART)];
   return [PEER_AUTHENTICATION, ISTIO_AUTHORIZATION_POLICY, ENVOY_FILTER].flatMap((kind) => {
     const objects = workloadsIn(key.namespace, kind, world);
-    return names.flatMap((name) => objects.named(name) ?? []).filter(isGenerated);
+    return names.flatMap((name) => objects.generated(name) ?? []);
   });
 }
 

@@ -25,10 +25,8 @@ import { type Workload, workloadOf } from "./workload.ts";
 export function workloadRivals(companion: Companion, service: TargetContext): readonly Finding[] {
   const workload = workloadOf(service);
   if (workload === undefined) return [];
-  const namesake = workloadsIn(service.key.namespace, companion.kind, service.world).named(
-    companion.object.metadata?.name ?? "",
-  );
-  const ours = namesake !== undefined && isGenerated(namesake) ? namesake : undefined;
+  const { name = "" } = companion.object.metadata ?? {};
+  const ours = workloadsIn(service.key.namespace, companion.kind, service.world).generated(name);
   const others = objectsNear(workload, companion.kind, service).filter(
     (object) => !(isGenerated(object) && isBeside(object, service)),
   );

@@ -1,6 +1,6 @@
 import { isRecord } from "../../../api/problem.ts";
 import { type Finding, finding } from "../../finding.ts";
-import { type KubernetesObject, labelsOf, type Service, type StringMap } from "../../kubernetes.ts";
+import { type KubernetesObject, labelsOf, type StringMap } from "../../kubernetes.ts";
 import {
   HTTP_LOCAL_RATE_LIMIT_POLICY,
   LINKERD_AUTHORIZATION_POLICY,
@@ -15,7 +15,8 @@ import { chooses, selectorRelation } from "../../selectors.ts";
 import { isOlder } from "../age.ts";
 import type { Companion } from "../companion.ts";
 import type { TargetContext } from "../mesh.ts";
-import { podSelectorOf, type WorkloadObjects, workloadsIn } from "../workload-index.ts";
+import { podLabels } from "../pods.ts";
+import { podSelectorOf, workloadsIn } from "../workload-index.ts";
 
 /**
  * Other objects for the same port of the same Pods. Of two Servers there Linkerd takes the older one and writes a line
@@ -28,7 +29,7 @@ export function linkerdRivals(companion: Companion, service: TargetContext): rea
     case SERVER: {
       const servers = workloadsIn(namespace, SERVER, service.world);
       const policies = workloadsIn(namespace, LINKERD_AUTHORIZATION_POLICY, service.world);
-      const ours = generatedIn(servers, name);
+      const ours = servers.generated(name);
       const meeting = { companion, service, ours, path: `spec.${companion.sections[0]}` };
       return [
         ...servers.near(labelsOfPods(service)).flatMap((other) => serverRivalry(other, meeting)),
@@ -41,7 +42,7 @@ export function linkerdRivals(companion: Companion, service: TargetContext): rea
     case HTTP_LOCAL_RATE_LIMIT_POLICY: {
       const server = serverOf(companion);
       const limits = workloadsIn(namespace, HTTP_LOCAL_RATE_LIMIT_POLICY, service.world);
-      const ours = generatedIn(limits, name);
+      const ours = limits.generated(name);
       return limits.aimedAt(SERVER.kind, server).flatMap((other) => limitRivalry(other, ours, server));
     }
     default:
@@ -49,14 +50,8 @@ export function linkerdRivals(companion: Companion, service: TargetContext): rea
   }
 }
 
-/** What Fairlead has written under this name. */
-function generatedIn(objects: WorkloadObjects, name: string): KubernetesObject | undefined {
-  const found = objects.named(name);
-  return found !== undefined && isGenerated(found) ? found : undefined;
-}
-
 function labelsOfPods({ object }: TargetContext): StringMap {
-  return (object as Service).spec?.selector ?? {};
+  return podLabels(object) ?? {};
 }
 
 function serverOf({ object }: Companion): string {
